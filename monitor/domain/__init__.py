@@ -1,0 +1,1 @@
+"""Records and arithmetic. Knows no SQL, no HTTP, no clock and no files."""

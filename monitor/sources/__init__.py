@@ -1,0 +1,1 @@
+"""The way in: one file per place that data comes from, found by its presence."""
