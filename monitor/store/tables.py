@@ -276,13 +276,15 @@ cursor = Table(
     "cursor",
     metadata,
     Column("source_id", ForeignKey("source.id"), primary_key=True),
-    # Name at first sight and generation: one life of one object. A file renamed keeps both, a file replaced gets the next generation.
+    Column("name", Text, primary_key=True),
+    # One life of one object: its name at first sight and the generation of that name. A renamed or copied file keeps
+    # them under its new name, a replaced one gets the next generation; records without an id are told apart by them.
     Column("object", Text, primary_key=True),
     Column("generation", Integer, primary_key=True, autoincrement=False),
-    Column("name", Text, nullable=False),
     Column("labels", Text, nullable=False),
     Column("format", Text, nullable=False),
     Column("position", BigInteger, nullable=False),
+    # Hashes of the first and of the last 1 KiB before the position: they prove that it is still the same object.
     Column("head", Text, nullable=False),
     Column("tail", Text, nullable=False),
     # What the object looked like when last seen (size and modification time): unchanged ones are not opened again.
