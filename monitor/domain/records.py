@@ -118,3 +118,4 @@ class Place(Struct, frozen=True):
     deployment: str | None
     model: str | None
     endpoint: str | None
+    requested_model: str | None
