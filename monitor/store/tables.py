@@ -270,6 +270,15 @@ charge = Table(
 Index("ix_charge_scope_day", charge.c.scope, charge.c.charge_period_start)
 Index("ix_charge_day", charge.c.charge_period_start)
 
+charge_map = Table(
+    "charge_map",
+    metadata,
+    # What an operator said by hand (`charges map`): the resource's whole id or its last segment, in lower case.
+    Column("resource_id", Text, primary_key=True),
+    Column("deployment_id", ForeignKey("deployment.id"), nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
 # How far we have read -----------------------------------------------------------------------------------------------
 
 cursor = Table(
