@@ -1,7 +1,8 @@
-"""Instants as logs write them, cut into (minute, millisecond): minutes since 1970-01-01T00:00Z and milliseconds of that minute.
+"""Instants as logs write them, cut into (minute, millisecond), the way the store keeps them.
 
-Digits beyond the millisecond are cut off, never rounded: rounding 23:59:59.9999999 up would move a request into the next
-minute, day and bill. A leap second (:60) counts as the last millisecond of its minute. Years 2000 to 2100 are taken.
+Digits beyond the millisecond are cut off, never rounded: rounding 23:59:59.9999999 up would move a request into the
+next minute, day and bill. A leap second (:60) counts as the last millisecond of its minute. Years 2000 to 2100 are
+taken.
 """
 
 import re
@@ -44,7 +45,7 @@ def parse(text: str) -> Instant:
         fraction = _FRACTIONS.get(text[19:-1][:4])
         if second is not None and fraction is not None:
             finer = text[23:-1]
-            if not finer or (finer.isdigit() and finer.isascii() and len(finer) <= 6):  # noqa: PLR2004 - 9 digits in all
+            if not finer or (finer.isdigit() and finer.isascii() and len(finer) <= 6):
                 return _minute(text[:16]), second + fraction
     return _parse_any(text)
 
@@ -70,7 +71,7 @@ def _minute(prefix: str) -> int:
     if match is None:
         raise ValueError(NOT_RFC3339)
     year, month, day, hour, minute = map(int, match.groups())
-    if hour > 23 or minute > 59:  # noqa: PLR2004 - the clock's own limits
+    if hour > 23 or minute > 59:
         raise ValueError(NOT_RFC3339)
     try:
         days = (date(year, month, day) - EPOCH).days
@@ -92,7 +93,7 @@ def from_milliseconds(milliseconds: int) -> Instant:
 
 
 def from_seconds(seconds: float | Decimal) -> Instant:
-    """Cut seconds since 1970, as whole number, decimal or the float that a JSON reader made of one; ValueError otherwise.
+    """Cut seconds since 1970: a whole number, a decimal, or the float that a JSON reader made of one; or ValueError.
 
     A float is taken at its shortest decimal form, which is what the log said.
     """
