@@ -20,7 +20,7 @@ Headers = Mapping[str, str]
 MAX_WAIT_MS = 366 * 86_400_000
 """A longer wait is no answer to a rate limit but a mistake; it is not kept."""
 
-_COUNTER = re.compile(r"exceeded for (\w+)", re.IGNORECASE)
+_COUNTER = re.compile(r"exceeded for (User\w+|\w+By\w+)", re.IGNORECASE)
 _TOKENS = re.compile(
     r"tokens?[ _-](?:rate[ _-])?(?:limit|quota)|tokens?[ _-](?:usage[ _-])?rate|tokens per|\btpm\b|too many tokens",
     re.IGNORECASE,
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 
 def header_name(name: str) -> str:
-    """Write a header's name in one way: lower case, hyphens, without the prefix LiteLLM gives to a provider's headers."""
+    """Write a header's name in one way: lower case, hyphens, without LiteLLM's prefix for a provider's."""
     return name.lower().replace("_", "-").removeprefix("llm-provider-")
 
 
@@ -76,7 +76,7 @@ def _exhausted(headers: Headers) -> Cause:
 
 
 def retry_after_ms(text: str, headers: Headers | None = None, at_ms: int = 0) -> int | None:
-    """Return the wait asked for: `retry-after-ms`, `retry-after` (seconds, or a date seen from `at_ms`), or the text."""
+    """Return the wait asked for: `retry-after-ms`, `retry-after` (seconds, or a date after `at_ms`), or the text."""
     said = headers or {}
     for value, unit in ((said.get("retry-after-ms", ""), 1), (said.get("retry-after", ""), 1000)):
         wait = _milliseconds(value.strip(), unit)

@@ -12,8 +12,8 @@ from monitor.domain.throttle import MAX_WAIT_MS, classify, header_name, retry_af
 
 AZURE = "Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-06-01 have exceeded"
 PEAK = (
-    "The system is currently experiencing high demand and cannot process your request. Your request exceeds the maximum "
-    "usage size allowed during peak load. Please retry after 20 seconds."
+    "The system is currently experiencing high demand and cannot process your request. Your request exceeds the "
+    "maximum usage size allowed during peak load. Please retry after 20 seconds."
 )
 
 
