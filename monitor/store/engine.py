@@ -1,9 +1,11 @@
-"""The engines: how each is opened, locked for writing, and filled fast. Nothing else in the project asks which one it is.
+"""The engines: how each is opened, locked for writing, and filled fast. Nothing else asks which one it is.
 
-Bulk rows travel as numpy columns. SQLite takes them through the driver's `executemany`; PostgreSQL through binary COPY, whose
-bytes numpy lays out itself (a row is a field count, then length and value of each field, big-endian).
+Bulk rows travel as numpy columns. SQLite takes them through the driver's `executemany`; PostgreSQL through binary COPY,
+whose bytes numpy lays out itself (a row is a field count, then length and value of each field, big-endian).
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
 Columns = Mapping[str, NDArray[Any]]
 """Equally long columns of whole numbers; -1 in a nullable column means null."""
 
+WAIT_S = 60
+"""How long a SQLite connection waits for another process's lock before the store counts as out of reach."""
+
 WRITE_LOCK = 0x6D61_6173
 """The advisory lock of PostgreSQL that writers of usage, charges and schema take ('maas' in ASCII)."""
 
 
 def open_engine(url: str) -> "Engine":
-    """Open the store at `url` (sqlite:///file or postgresql://...); nothing is created yet except a SQLite file's folder entry."""
+    """Open the store at `url` (sqlite:///file or postgresql://...); nothing is created or reached yet."""
     try:
         parsed = sa.engine.make_url(url)
     except sa.exc.ArgumentError:
-        raise SettingsError("store.url", "is not a database URL", "write sqlite:///monitor.db or postgresql://...") from None
+        raise SettingsError(
+            "store.url", "is not a database URL", "write sqlite:///monitor.db or postgresql://..."
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed)
     if parsed.get_backend_name() == "postgresql":
@@ -38,13 +45,14 @@ def open_engine(url: str) -> "Engine":
 
 
 def _open_sqlite(url: sa.engine.URL) -> "Engine":
-    engine = sa.create_engine(url, connect_args={"timeout": 60})
+    engine = sa.create_engine(url, connect_args={"timeout": WAIT_S})
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         # SQLAlchemy itself says BEGIN, so that a failing migration rolls back whole.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-65536"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-65536"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(engine, "begin")
@@ -55,11 +63,31 @@ def _open_sqlite(url: sa.engine.URL) -> "Engine":
     return engine
 
 
+def _write_ahead(connection: Any) -> None:
+    """Switch the file to write-ahead logging; SQLite does not wait for the lock this takes, so the waiting is ours."""
+    deadline = time.monotonic() + WAIT_S
+    while not _switched(connection, last=time.monotonic() > deadline):
+        time.sleep(0.005)
+
+
+def _switched(connection: Any, *, last: bool) -> bool:
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").close()
+    except sqlite3.OperationalError as error:
+        # The low byte is the kind of error, the rest says more about it.
+        if last or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
 def _open_postgresql(url: sa.engine.URL) -> "Engine":
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        raise SettingsError("store.url", "PostgreSQL needs the psycopg driver", "pip install 'maas-monitor[postgres]'") from None
+        raise SettingsError(
+            "store.url", "PostgreSQL needs the psycopg driver", "pip install 'maas-monitor[postgres]'"
+        ) from None
     return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
 
 
@@ -94,7 +122,9 @@ def reading(engine: "Engine") -> Iterator["Connection"]:
 def unreachable(engine: "Engine", error: sa.exc.OperationalError) -> UnreachableError:
     """Tell what the driver said in one line, without the statement and its values and without the password."""
     said = str(error.orig).strip().splitlines()
-    return UnreachableError(engine.url.render_as_string(hide_password=True), said[0] if said else "no answer", "is it running and writable?")
+    return UnreachableError(
+        engine.url.render_as_string(hide_password=True), said[0] if said else "no answer", "is it running and writable?"
+    )
 
 
 def insert(connection: "Connection", table: sa.Table, columns: Columns) -> None:
@@ -109,14 +139,23 @@ def insert(connection: "Connection", table: sa.Table, columns: Columns) -> None:
         _driver_many(connection, f"INSERT INTO {table.name} ({names}) VALUES ({marks})", table.c, columns)
 
 
-def add_up(connection: "Connection", table: sa.Table, columns: Columns, *, largest: Sequence[str] = (), clear: Sequence[str] = ()) -> None:
-    """Add rows into a rollup: on an existing key every column is added, those in `largest` kept at the maximum, `clear` set to null."""
+def add_up(
+    connection: "Connection",
+    table: sa.Table,
+    columns: Columns,
+    *,
+    largest: Sequence[str] = (),
+    clear: Sequence[str] = (),
+) -> None:
+    """Add rows into a rollup: on an existing key columns add up, `largest` keep the maximum, `clear` become null."""
     if _rows(columns) == 0:
         return
     keys = [column.name for column in table.primary_key]
     biggest = "greatest" if connection.dialect.name == "postgresql" else "max"
     changes = [
-        f"{name} = {biggest}({table.name}.{name}, excluded.{name})" if name in largest else f"{name} = {table.name}.{name} + excluded.{name}"
+        f"{name} = {biggest}({table.name}.{name}, excluded.{name})"
+        if name in largest
+        else f"{name} = {table.name}.{name} + excluded.{name}"
         for name in columns
         if name not in keys
     ]
@@ -142,7 +181,9 @@ def stage(connection: "Connection", name: str, types: Mapping[str, sa.types.Type
     else:
         connection.exec_driver_sql(f"DELETE FROM {name}")
         marks = ", ".join(["?"] * len(types))
-        _driver_many(connection, f"INSERT INTO {name} VALUES ({marks})", None, {column: columns[column] for column in types})
+        _driver_many(
+            connection, f"INSERT INTO {name} VALUES ({marks})", None, {column: columns[column] for column in types}
+        )
     return name
 
 
@@ -187,7 +228,10 @@ def _copy(connection: "Connection", name: str, described: Any, columns: Columns)
         rows[column] = values
     driver = connection.connection.driver_connection
     assert driver is not None
-    with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN (FORMAT binary)") as copy:
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN (FORMAT binary)") as copy,
+    ):
         copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
         copy.write(_without_nulls(rows, columns, described))
         copy.write(b"\xff\xff")
@@ -204,5 +248,3 @@ def _without_nulls(rows: NDArray[Any], columns: Columns, described: Any) -> byte
         _, offset = rows.dtype.fields[name]  # type: ignore[index,misc]
         keep[missing, offset : offset + rows.dtype[name].itemsize] = False
     return rows.view(np.uint8).reshape(len(rows), -1)[keep].tobytes()
-
-
