@@ -1,0 +1,72 @@
+"""`db`: schema and integrity of the store."""
+
+import click
+
+from monitor.cli.invocation import Invocation, Verb, Verbs, opened
+from monitor.cli.status import DONE, FOUND
+
+
+@click.group("db", cls=Verbs)
+def db_command() -> None:
+    """Schema and integrity of the store."""
+
+
+@db_command.command("upgrade", cls=Verb)
+@click.pass_obj
+def upgrade(invocation: Invocation) -> None:
+    """Bring the schema to what this version needs; an empty store is filled."""
+    from monitor.store import migrate
+    from monitor.store.engine import open_engine
+
+    engine = open_engine(invocation.settings().store.url)
+    before = migrate.current(engine)
+    migrate.upgrade(engine)
+    after = migrate.current(engine)
+    engine.dispose()
+    click.echo(
+        f"The schema is {after}, as it was."
+        if before == after
+        else f"The schema went from {before or 'nothing'} to {after}."
+    )
+
+
+@db_command.command("current", cls=Verb)
+@click.pass_obj
+def current(invocation: Invocation) -> None:
+    """Tell which schema the store has, and which this version needs."""
+    from monitor.store import migrate
+    from monitor.store.engine import open_engine
+
+    engine = open_engine(invocation.settings().store.url)
+    click.echo(f"{migrate.current(engine) or 'empty'} (this version needs {migrate.head()})")
+    engine.dispose()
+
+
+@db_command.command("check", cls=Verb)
+@click.pass_obj
+def check(invocation: Invocation) -> int:
+    """Compare the store's tables with those this version expects; status 1 if they differ."""
+    from monitor.store import migrate
+
+    with opened(invocation.settings()) as engine:
+        differences = migrate.check(engine)
+    for difference in differences:
+        click.echo(difference)
+    if not differences:
+        click.echo("The schema is as it should be.")
+    return FOUND if differences else DONE
+
+
+@db_command.command("verify", cls=Verb)
+@click.pass_obj
+def verify(invocation: Invocation) -> int:
+    """Recompute every sum from the events that are kept; status 1 if a sum differs."""
+    from monitor.store.verify import verify as verified
+
+    with opened(invocation.settings()) as engine:
+        differences = list(verified(engine))
+    for difference in differences:
+        click.echo(str(difference))
+    if not differences:
+        click.echo("Every sum equals the events below it.")
+    return FOUND if differences else DONE
