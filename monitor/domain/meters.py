@@ -1,8 +1,8 @@
 """What a billed meter counts, and how large one unit of it is.
 
-Publishers name token meters `paygo-inference-input-tokens`, `paygo-inf-output-tokens`, `paygo-inference-cache-hit-tokens`,
-`paygo-finetuned-model-inference-hosting`, usually behind a product and a plan; Azure's own models use `Inp`, `Outp`
-and `cached Inp`. A meter that says none of this is `other`, and stays.
+Publishers name token meters `paygo-inference-input-tokens`, `paygo-inf-output-tokens`,
+`paygo-inference-cache-hit-tokens`, `paygo-finetuned-model-inference-hosting`, usually behind a product and a plan;
+Azure's own models use `Inp`, `Outp` and `cached Inp`. A meter that says none of this is `other`, and stays.
 """
 
 import re
@@ -11,7 +11,9 @@ from functools import lru_cache
 
 from monitor.domain.records import MeterClass
 
-_OFFER = re.compile(r"paygo-(finetuned-model-)?inf(erence)?-|paygo-(finetune|finetuning|finetuned|fine-tun)", re.IGNORECASE)
+_OFFER = re.compile(
+    r"paygo-(finetuned-model-)?inf(erence)?-|paygo-(finetune|finetuning|finetuned|fine-tun)", re.IGNORECASE
+)
 _WORD = re.compile(r"[a-z]+")
 
 _HOSTING = {"hosting", "hosted"}
@@ -29,7 +31,7 @@ def is_model_meter(meter_name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def classify(meter_name: str) -> MeterClass:
-    """Return what the meter counts; tokens read and written by a fine-tuned model are input and output like any other's."""
+    """Return what the meter counts; what a fine-tuned model reads and writes is input and output like any other's."""
     words = _WORD.findall(meter_name.lower())
     said = set(words)
     tuned = bool(said & _TUNING) or ("fine" in said and bool(said & {"tuning", "tuned"}))
@@ -66,7 +68,7 @@ _MISPRINTED = {"10000s": 1}
 
 @lru_cache(maxsize=4096)
 def block_size(unit: str) -> Decimal | None:
-    """Return how many single units one quoted unit holds: "1K" 1000, "10 Hours" 10, "per 1m tokens" 1000000; None if not known.
+    """Return how many single units a quoted unit holds: "1K" 1000, "per 1m tokens" 1000000; None if not known.
 
     Source of the forms and of the exceptions: PricingUnits.csv of Microsoft's FinOps toolkit.
     """

@@ -1,0 +1,101 @@
+"""What tokens cost: prices that change on a day, the settings' before the list's, and exact arithmetic.
+
+The rule, for each (model, meter): on days before the first price of the settings the list counts; from that day on
+only the settings count, each of their prices until the next one begins. A later change of the list does not undo what
+an operator said. A price counts from its `effective_from` on, that UTC day included.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+
+from msgspec import Struct
+
+from monitor.domain.money import EXACT, CurrencyMixError, plain
+from monitor.domain.records import MeterClass, Price
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """Tokens times price. `cost` is None exactly where `unpriced`: tokens of a meter that has no price on that day."""
+
+    cost: Decimal | None
+    currency: str | None
+    unpriced: bool
+
+
+class PriceBook:
+    """The prices in force on each day."""
+
+    def __init__(self, listed: Iterable[Price], settings: Iterable[Price] = ()) -> None:
+        """Merge the list's and the settings' prices by the rule above."""
+        said = _by_meter(settings)
+        self._prices: dict[tuple[str, MeterClass], list[Price]] = dict(said)
+        for key, prices in _by_meter(listed).items():
+            until = said[key][0].effective_from if key in said else None
+            kept = [price for price in prices if until is None or price.effective_from < until]
+            self._prices[key] = [*kept, *said.get(key, [])]
+
+    def price(self, model: str, meter: MeterClass, day: int) -> Price | None:
+        """Return the price in force on a UTC day (days since 1970-01-01), None if there is none."""
+        prices = self._prices.get((model, meter), [])
+        position = bisect_right(prices, day, key=lambda price: price.effective_from)
+        return prices[position - 1] if position else None
+
+    def prices(self) -> list[Price]:
+        """Return all prices that are in force on some day, by model, meter and day."""
+        return [price for key in sorted(self._prices) for price in self._prices[key]]
+
+    def estimate(
+        self, model: str | None, day: int, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0
+    ) -> Estimate:
+        """Return what the tokens of one UTC day cost.
+
+        Cached tokens are part of the prompt's; they cost what the "cache" meter says, without one what the input costs.
+        CurrencyMixError if the meters are priced in different currencies.
+        """
+        cached = min(cached_tokens, prompt_tokens)
+        if model is None or (cached and self.price(model, "cache", day) is None):
+            cached = 0
+        counts: dict[MeterClass, int] = {
+            "input": prompt_tokens - cached,
+            "cache": cached,
+            "output": completion_tokens,
+        }
+        return self._estimate(model, day, {meter: count for meter, count in counts.items() if count})
+
+    def _estimate(self, model: str | None, day: int, counts: dict[MeterClass, int]) -> Estimate:
+        total, currency = Decimal(0), None
+        for meter, count in counts.items():
+            price = self.price(model, meter, day) if model else None
+            if price is None:
+                return Estimate(cost=None, currency=None, unpriced=True)
+            if currency not in (None, price.currency):
+                raise CurrencyMixError(str(currency), price.currency)
+            currency = price.currency
+            total = EXACT.add(total, cost(count, price))
+        return Estimate(cost=total, currency=currency, unpriced=False)
+
+    def segments(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int]]:
+        """Cut the days (both inclusive) where any price of the model changes; within a segment sums can be priced."""
+        changes = {
+            price.effective_from
+            for (named, _), prices in self._prices.items()
+            if named == model
+            for price in prices
+            if first_day < price.effective_from <= last_day
+        }
+        starts = [first_day, *sorted(changes)]
+        return list(zip(starts, [*(start - 1 for start in starts[1:]), last_day], strict=True))
+
+
+def cost(tokens: int, price: Price) -> Decimal:
+    """Return what that many tokens cost, exactly: the division ends because `per` has only the factors 2 and 5."""
+    return plain(EXACT.divide(EXACT.multiply(Decimal(tokens), price.amount), Decimal(price.per)))
+
+
+def _by_meter(prices: Iterable[Price]) -> dict[tuple[str, MeterClass], list[Price]]:
+    grouped: dict[tuple[str, MeterClass], list[Price]] = defaultdict(list)
+    for price in sorted(prices, key=lambda price: price.effective_from):
+        grouped[price.model, price.meter].append(price)
+    return dict(grouped)
