@@ -14,6 +14,7 @@ from msgspec import Struct
 from xxhash import xxh3_64_intdigest
 
 from monitor.domain.records import Ignored, Outcome, Place, Rejected, UsageEvent
+from monitor.domain.stretch import Misread, Parsed
 from monitor.sources.formats import Format, named
 from monitor.sources.reading import Reading
 
@@ -22,21 +23,6 @@ MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 BLOCK_BYTES = 4 * 1024 * 1024
 FINGERPRINT_BYTES = 1024
-
-COLUMNS = (
-    "minute",
-    "identity",
-    "place",
-    "millisecond",
-    "status",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "max_tokens",
-    "retry_after_ms",
-    "cause",
-)
-"""The columns of `Parsed`, each 64-bit; -1 stands for "not reported"; `place` is an index into `Parsed.places`."""
 
 TOO_LONG = f"longer than {MAX_RECORD_BYTES // (1024 * 1024)} MiB"
 UNFINISHED = "half-written: the object ends inside this record"
@@ -58,32 +44,8 @@ class Task(Struct, frozen=True, kw_only=True):
     inode: int = 0
     aligned: bool = True
     final: bool = False
-    document: bool = False
     reading: Reading = Reading()
     minutes: tuple[int, int] | None = None
-
-
-class Misread(Struct, frozen=True):
-    """A record that could not be read: where it starts, how long it is, and why."""
-
-    position: int
-    length: int
-    reason: str
-
-
-class Parsed(Struct, kw_only=True):
-    """What a stretch of an object held. `begin`: where its first own record starts (None: none does); `end`: where the next one starts."""
-
-    begin: int | None = None
-    end: int = 0
-    read: int = 0
-    bytes: int = 0
-    places: list[Place] = []
-    columns: dict[str, bytes] = {}
-    ignored: dict[str, int] = {}
-    rejected: list[Misread] = []
-    head: str = ""
-    tail: str = ""
 
 
 class ChangedError(Exception):
@@ -102,17 +64,19 @@ def parse_range(task: Task) -> Parsed:
             return Parsed(end=task.start)
         file.seek(begin)
         parsed = _parse(task, begin, line_blocks(file.read, begin, task.end))
-        parsed.tail = digest_before(os.pread, file.fileno(), parsed.end)
+        descriptor = file.fileno()
+        start = max(0, parsed.end - FINGERPRINT_BYTES)
+        parsed.tail = fingerprint(os.pread(descriptor, parsed.end - start, start))
+        parsed.head = fingerprint(os.pread(descriptor, min(FINGERPRINT_BYTES, parsed.end), 0))
         return parsed
 
 
-def parse_bytes(task: Task, data: bytes) -> Parsed:
-    """Parse whole records given as bytes that start at `task.start` of their object."""
+def parse_bytes(task: Task, data: bytes, before: bytes = b"") -> Parsed:
+    """Parse whole records given as bytes that start at `task.start` of their object; `before` is the 1 KiB ahead of them."""
     remaining = [data]
     blocks = line_blocks(lambda _size: remaining.pop() if remaining else b"", task.start, None)
     parsed = _parse(task, task.start, blocks)
-    upto = parsed.end - task.start
-    parsed.tail = fingerprint(data[max(0, upto - FINGERPRINT_BYTES) : upto])
+    _mark(parsed, before, data[: parsed.end - task.start])
     return parsed
 
 
@@ -123,7 +87,16 @@ def parse_document(task: Task, data: bytes) -> Parsed:
     if isinstance(outcome, Rejected) and not task.final and not data.endswith((b"}", b"}\n", b"\n\n")):
         return Parsed(begin=task.start, end=task.start)
     rows.take(outcome, task.start, len(data))
-    return rows.parsed(task.start, task.start + len(data))
+    parsed = rows.parsed(task.start, task.start + len(data))
+    _mark(parsed, b"", data)
+    return parsed
+
+
+def _mark(parsed: Parsed, before: bytes, taken: bytes) -> None:
+    upto = before + taken
+    parsed.tail = fingerprint(upto[-FINGERPRINT_BYTES:])
+    if len(upto) == parsed.end:
+        parsed.head = fingerprint(upto[:FINGERPRINT_BYTES])
 
 
 def fingerprint(data: bytes) -> str:
@@ -131,20 +104,15 @@ def fingerprint(data: bytes) -> str:
     return sha256(data).hexdigest()[:32]
 
 
-def digest_before(pread: Callable[[int, int, int], bytes], descriptor: int, position: int) -> str:
-    """Fingerprint of the last 1 KiB before a position of an open plain file."""
-    start = max(0, position - FINGERPRINT_BYTES)
-    return fingerprint(pread(descriptor, position - start, start))
-
-
 class Oversize(Struct, frozen=True):
-    """Stands for a line too long to hold."""
+    """Stands for a line too long to hold: its length with the line feed, and its last bytes."""
 
     length: int
+    last: bytes
 
 
-LineBlock = tuple[int, list[bytes] | Oversize, bool]
-"""Position of the first line, the lines without their line feeds, and whether the last of them had one."""
+LineBlock = tuple[int, bytes | Oversize, bool]
+"""Position of the first line, the lines with their line feeds, and whether the last of them has one."""
 
 
 def line_blocks(read: Callable[[int], bytes], position: int, end: int | None) -> Iterator[LineBlock]:
@@ -152,44 +120,46 @@ def line_blocks(read: Callable[[int], bytes], position: int, end: int | None) ->
     pending: list[bytes] = []
     held = 0
     at = position
-    while True:
-        wanted = BLOCK_BYTES if end is None or at < end else BLOCK_BYTES // 64
-        block = read(wanted if end is None or at >= end else min(wanted, end - at))
-        if not block:
-            break
+    while block := read(_wanted(at, end)):
         at += len(block)
         # Once past the end of the range only the line that began before it is still ours.
-        cut = block.rfind(b"\n") if end is None or at <= end else block.find(b"\n")
-        if cut >= 0:
+        beyond = end is not None and at > end
+        cut = (block.find(b"\n") if beyond else block.rfind(b"\n")) + 1
+        if cut:
             pending.append(block[:cut])
-            yield position, b"".join(pending).split(b"\n"), True
-            position = at - len(block) + cut + 1
-            pending, held = [block[cut + 1 :]], len(block) - cut - 1
+            yield position, b"".join(pending), True
+            position = at - len(block) + cut
+            pending, held = [block[cut:]], len(block) - cut
         else:
             pending.append(block)
             held += len(block)
-        if end is not None and position >= end:
-            return
         if held > MAX_RECORD_BYTES:
-            length, rest = _skip_line(read, held)
-            yield position, Oversize(length), True
-            position += length
+            line, rest = _skip_line(read, held, block)
+            yield position, line, True
+            position += line.length
             at = position + len(rest)
             pending, held = [rest], len(rest)
-            if end is not None and position >= end:
-                return
+        if end is not None and position >= end:
+            return
     if held:
-        yield position, [b"".join(pending)], False
+        yield position, b"".join(pending), False
 
 
-def _skip_line(read: Callable[[int], bytes], length: int) -> tuple[int, bytes]:
-    """Read to the end of a line without keeping it; return its length with the line feed, and what was read beyond it."""
+def _wanted(at: int, end: int | None) -> int:
+    if end is None:
+        return BLOCK_BYTES
+    return min(BLOCK_BYTES, end - at) if at < end else BLOCK_BYTES // 64
+
+
+def _skip_line(read: Callable[[int], bytes], length: int, last: bytes) -> tuple[Oversize, bytes]:
+    """Read to the end of a line without keeping it; return what stands for it, and what was read beyond it."""
     while block := read(BLOCK_BYTES):
-        cut = block.find(b"\n")
-        if cut >= 0:
-            return length + cut + 1, block[cut + 1 :]
+        cut = block.find(b"\n") + 1
+        if cut:
+            return Oversize(length + cut, (last + block[:cut])[-FINGERPRINT_BYTES:]), block[cut:]
         length += len(block)
-    return length, b""
+        last = (last + block)[-FINGERPRINT_BYTES:]
+    return Oversize(length, last[-FINGERPRINT_BYTES:]), b""
 
 
 def _next_line(read: Callable[[int], bytes], position: int) -> int | None:
@@ -204,14 +174,14 @@ def _next_line(read: Callable[[int], bytes], position: int) -> int | None:
 def _parse(task: Task, begin: int, blocks: Iterator[LineBlock]) -> Parsed:
     rows = _Rows(task)
     position = begin
-    for start, lines, complete in blocks:
-        if isinstance(lines, Oversize):
-            rows.take(Rejected(TOO_LONG), start, lines.length)
-            position = start + lines.length
-            continue
-        if not complete:
-            return rows.parsed(begin, _last_line(task, rows, start, lines[0]))
-        position = rows.take_lines(lines, start)
+    for start, data, complete in blocks:
+        if isinstance(data, Oversize):
+            rows.take(Rejected(TOO_LONG), start, data.length)
+            position = start + data.length
+        elif complete:
+            position = rows.take_lines(data, start)
+        else:
+            position = _last_line(task, rows, start, data)
     return rows.parsed(begin, position)
 
 
@@ -234,26 +204,28 @@ class _Rows:
         format_: Format = named(task.format)
         self.decode = format_.decode
         self.task = task
-        self.scope = f"{task.identity_scope}\0"
-        self.object_key = f"{task.object_key}\0"
+        self.scope = f"{task.identity_scope}\0".encode()
+        self.object_key = f"{task.object_key}\0".encode("utf-8", "surrogatepass")
         self.events: list[UsageEvent] = []
         self.identities: list[int] = []
         self.ignored: Counter[str] = Counter()
         self.rejected: list[Misread] = []
         self.read = 0
 
-    def take_lines(self, lines: list[bytes], position: int) -> int:
+    def take_lines(self, data: bytes, position: int) -> int:
         """Decode every line; return the position after the last one. The hot loop of the whole service."""
         decode, reading, scope = self.decode, self.task.reading, self.scope
         events, identities, hash_ = self.events.append, self.identities.append, xxh3_64_intdigest
         bounds = self.task.minutes
+        lines = data.split(b"\n")
+        lines.pop()
         for line in lines:
             size = len(line)
             if size > 1 or line.strip():
                 outcome = decode(line, reading)
-                if outcome.__class__ is UsageEvent and bounds is None and outcome.identity:  # type: ignore[union-attr]
-                    events(outcome)  # type: ignore[arg-type]
-                    identities(hash_(scope + outcome.identity) >> 1)  # type: ignore[union-attr]
+                if isinstance(outcome, UsageEvent) and bounds is None and outcome.identity:
+                    events(outcome)
+                    identities(hash_(scope + outcome.identity.encode("utf-8", "surrogatepass")) >> 1)
                     self.read += 1
                 else:
                     self.take(outcome, position, size)
@@ -272,11 +244,13 @@ class _Rows:
             elif self.task.minutes and not self.task.minutes[0] <= one.minute < self.task.minutes[1]:
                 self.ignored["outside the asked days"] += 1
             else:
-                self._keep(one, f"{self.object_key}{position}\0{index}")
+                self.events.append(one)
+                self.identities.append(xxh3_64_intdigest(self.scope + self._identity(one, position, index)) >> 1)
 
-    def _keep(self, event: UsageEvent, position: str) -> None:
-        self.events.append(event)
-        self.identities.append(xxh3_64_intdigest(self.scope + (event.identity or position)) >> 1)
+    def _identity(self, event: UsageEvent, position: int, index: int) -> bytes:
+        if event.identity:
+            return event.identity.encode("utf-8", "surrogatepass")
+        return self.object_key + b"%d\0%d" % (position, index)
 
     def parsed(self, begin: int, end: int) -> Parsed:
         """Turn what was collected into columns."""
@@ -302,7 +276,7 @@ class _Rows:
             begin=begin,
             end=end,
             read=self.read,
-            bytes=end - begin,
+            size=end - begin,
             places=[Place(*place) for place in places],
             columns={name: array("q", column).tobytes() for name, column in columns.items()},
             ignored=dict(self.ignored),

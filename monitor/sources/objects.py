@@ -1,0 +1,209 @@
+"""Local objects: finding them, opening them whatever their compression, and knowing them again after rotation.
+
+An object is known by its bytes, not by its name or inode: the last 1 KiB before the position we have read to must be the
+same (hashes of the first line, or inodes, lose lines when logs rotate).
+"""
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from glob import escape, iglob
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from msgspec import Struct, structs
+
+from monitor.domain.stretch import Cursor
+from monitor.errors import SettingsError
+from monitor.sources.parse import FINGERPRINT_BYTES, fingerprint
+
+_LABEL = re.compile(r"\{([a-z_]+)\}")
+LABELS = ("workspace", "deployment", "model", "region")
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """An object that the path of a source names. `labels` come from the braces in the path, as sorted `name=value` lines."""
+
+    path: str
+    labels: dict[str, str]
+    size: int
+    modified_ns: int
+    inode: int
+
+    @property
+    def seen(self) -> str:
+        """Changes whenever the object may have changed."""
+        return f"{self.size}:{self.modified_ns}"
+
+    @property
+    def compressed(self) -> bool:
+        """Whether reading means decompressing."""
+        return self.path.endswith((".gz", ".zst"))
+
+    def label_text(self) -> str:
+        """The labels as one text, for comparing and keeping."""
+        return "\n".join(f"{name}={value}" for name, value in sorted(self.labels.items()))
+
+
+def find(pattern: str, subject: str) -> Iterator[Found]:
+    """Yield the files that a path with wildcards and {labels} names, by name.
+
+    `**` crosses folders, `*` and {labels} do not. Compressed companions (`.gz`, `.zst`) of what the pattern names are found too.
+    """
+    matcher = re.compile(_expression(pattern, subject))
+    globs = [_wildcards(pattern) + ending for ending in ("", ".gz", ".zst")]
+    paths = {path for one in globs for path in iglob(one, recursive=True)}
+    for path in sorted(paths):
+        matched = matcher.fullmatch(path)
+        if matched is None or not os.path.isfile(path):  # noqa: PTH113 - one stat per object, many objects
+            continue
+        status = os.stat(path)  # noqa: PTH116
+        yield Found(
+            path=path,
+            labels={name: value for name, value in matched.groupdict().items() if value},
+            size=status.st_size,
+            modified_ns=status.st_mtime_ns,
+            inode=status.st_ino,
+        )
+
+
+def _wildcards(pattern: str) -> str:
+    return _LABEL.sub("*", pattern)
+
+
+def _expression(pattern: str, subject: str) -> str:
+    """Turn a path with wildcards and {labels} into a regular expression with named groups."""
+    parts, position, seen = [], 0, set()
+    for token in re.finditer(r"\{([a-z_]+)\}|\*\*/?|\*|\?|\[[^\]]+\]", pattern):
+        parts.append(re.escape(pattern[position : token.start()]))
+        position = token.end()
+        label = token.group(1)
+        if label:
+            if label not in LABELS:
+                raise SettingsError(
+                    subject, f"the path has an unknown label {{{label}}}", f"labels are {', '.join(LABELS)}"
+                )
+            parts.append(f"(?P={label})" if label in seen else f"(?P<{label}>[^/]+)")
+            seen.add(label)
+        else:
+            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token.group(), token.group()))
+    parts.append(re.escape(pattern[position:]))
+    return "".join(parts) + r"(?:\.gz|\.zst)?"
+
+
+def literal(path: str) -> str:
+    """Write a path so that `find` takes it as it stands."""
+    return escape(str(Path(path).absolute()))
+
+
+def open_stream(path: str) -> BinaryIO:
+    """Open an object for reading its decompressed bytes; gzip of many members and zstd of many frames are read to the end."""
+    if path.endswith(".gz"):
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    if path.endswith(".zst"):
+        import zstandard
+
+        file = open(path, "rb")  # noqa: PTH123, SIM115 - the reader closes it
+        return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+    return open(path, "rb", buffering=0)  # noqa: PTH123
+
+
+class CorruptError(Exception):
+    """A compressed object cannot be decompressed beyond some byte.
+
+    `partial`: what could still be read; `unfinished`: the data just ends too early, as while it is being written.
+    """
+
+    def __init__(self, reason: str, partial: bytes, *, unfinished: bool) -> None:
+        self.reason, self.partial, self.unfinished = reason, partial, unfinished
+        super().__init__(reason)
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    import zstandard
+
+    return gzip.BadGzipFile, zlib.error, zstandard.ZstdError
+
+
+def read_stream(stream: BinaryIO, size: int) -> bytes:
+    """Read `size` bytes, fewer only at the end; CorruptError where the compression breaks."""
+    read = getattr(stream, "read1", stream.read)
+    pieces: list[bytes] = []
+    try:
+        while size > 0 and (piece := read(size)):
+            pieces.append(piece)
+            size -= len(piece)
+    except EOFError:
+        raise CorruptError("the compressed data ends too early", b"".join(pieces), unfinished=True) from None
+    except _damage() as error:
+        raise CorruptError("the compressed data is damaged", b"".join(pieces), unfinished=False) from error
+    return b"".join(pieces)
+
+
+class Known:
+    """The cursors of one source, as they were when its collection began, asked which of them an object continues."""
+
+    def __init__(self, cursors: list[Cursor]) -> None:
+        self._by_name: dict[str, Cursor] = {}
+        self._by_head: dict[str, list[Cursor]] = {}
+        self._short: list[Cursor] = []
+        self._generations: dict[str, int] = {}
+        for cursor in sorted(cursors, key=lambda one: one.generation):
+            self._add(cursor)
+
+    def _add(self, cursor: Cursor) -> None:
+        self._by_name[cursor.name] = cursor
+        self._generations[cursor.object] = max(self._generations.get(cursor.object, 0), cursor.generation)
+        if cursor.position >= FINGERPRINT_BYTES:
+            self._by_head.setdefault(cursor.head, []).append(cursor)
+        elif cursor.position:
+            self._short.append(cursor)
+
+    def unchanged(self, found: Found) -> bool:
+        """Whether the object looks as it did when it was last read to its end."""
+        own = self._by_name.get(found.path)
+        return own is not None and own.seen == found.seen and own.labels == found.label_text()
+
+    def continued(self, found: Found) -> Cursor:
+        """Return the cursor from which reading this object goes on.
+
+        1 its own, if the bytes before its position are still there; 2 that of another name, if they are here (renamed, or copied
+        and then truncated); 3 a new one at 0, in the next generation of its name.
+        """
+        own = self._by_name.get(found.path)
+        labels = found.label_text()
+        if own is not None and own.position == 0 and own.labels == labels:
+            return own
+        first = first_bytes(found.path)
+        candidates = ([own] if own else []) + self._by_head.get(fingerprint(first), []) + self._short
+        for cursor in candidates:
+            if cursor.labels == labels and _holds(found.path, first, cursor):
+                return structs.replace(cursor, name=found.path)
+        generation = self._generations.get(found.path, 0) + 1
+        self._generations[found.path] = generation
+        return Cursor(name=found.path, object=found.path, generation=generation, labels=labels)
+
+
+def first_bytes(path: str) -> bytes:
+    """The first 1 KiB of an object, or what there is of it."""
+    try:
+        with open_stream(path) as stream:
+            return read_stream(stream, FINGERPRINT_BYTES)
+    except CorruptError as error:
+        return error.partial
+
+
+def _holds(path: str, first: bytes, cursor: Cursor) -> bool:
+    """Whether an object holds the bytes that a cursor has read."""
+    if fingerprint(first[: cursor.position]) != cursor.head:
+        return False
+    start = max(0, cursor.position - FINGERPRINT_BYTES)
+    try:
+        with open_stream(path) as stream:
+            stream.seek(start)
+            before = read_stream(stream, cursor.position - start)
+    except (CorruptError, OSError):
+        return False
+    return len(before) == cursor.position - start and fingerprint(before) == cursor.tail
