@@ -8,7 +8,8 @@ MONITOR_REQUIRE_REAL_PARTS=1, as continuous integration sets it, they fail inste
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -75,16 +76,26 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{path}"
     else:
         template = request.getfixturevalue("migrated_postgresql")
-        yield from _own_database(request.getfixturevalue("postgresql_server"), template)
+        databases = _new_databases(request.getfixturevalue("postgresql_server"), template)
+        yield next(databases)
+        databases.close()
 
 
 @pytest.fixture(params=STORES)
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of a store that nothing was ever done to: a file that does not exist yet, a database without tables."""
+def empty_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Iterator[str]]:
+    """URLs of stores that nothing was ever done to, one after another; asking for the next one ends the one before."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        urls = _new_files(tmp_path)
     else:
-        yield from _own_database(request.getfixturevalue("postgresql_server"), "template1")
+        urls = _new_databases(request.getfixturevalue("postgresql_server"), "template1")
+    yield urls
+    urls.close()
+
+
+@pytest.fixture
+def empty_url(empty_urls: Iterator[str]) -> str:
+    """URL of a store that nothing was ever done to: a file that does not exist yet, a database without tables."""
+    return next(empty_urls)
 
 
 @pytest.fixture
@@ -112,11 +123,19 @@ def _database(server: str, name: str) -> str:
     return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
-def _own_database(server: str, template: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    _maintain(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _database(server, name)
-    _maintain(server, f"DROP DATABASE {name} WITH (FORCE)")
+def _new_files(folder: Path) -> Generator[str, None, None]:
+    for number in count():
+        yield f"sqlite:///{folder / f'empty-{number}.db'}"
+
+
+def _new_databases(server: str, template: str) -> Generator[str, None, None]:
+    while True:
+        name = f"test_{uuid4().hex}"
+        _maintain(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield _database(server, name)
+        finally:
+            _maintain(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _maintain(server: str, *statements: str) -> None:

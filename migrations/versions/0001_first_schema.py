@@ -25,6 +25,7 @@ TABLES = (
     "cost_day",
     "charged_resource",
     "charge",
+    "charge_map",
     "cursor",
     "quarantine",
     "meta",
@@ -244,6 +245,12 @@ def _charges() -> None:
     )
     op.create_index("ix_charge_day", "charge", ["charge_period_start"])
     op.create_index("ix_charge_scope_day", "charge", ["scope", "charge_period_start"])
+    op.create_table(
+        "charge_map",
+        sa.Column("resource_id", sa.Text, primary_key=True),
+        sa.Column("deployment_id", sa.Integer, sa.ForeignKey("deployment.id"), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger, nullable=False),
+    )
 
 
 def _reading() -> None:
