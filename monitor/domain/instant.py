@@ -8,7 +8,6 @@ taken.
 import re
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 
 from monitor.domain.period import EPOCH, MINUTES_A_DAY
 
@@ -24,60 +23,67 @@ NOT_RFC3339 = "not an RFC 3339 time with a zone"
 OUT_OF_RANGE = "outside the years 2000 to 2100"
 NOT_A_NUMBER = "not a number of seconds"
 
-_SECONDS = {f":{second:02}": second * 1000 for second in range(60)}
-_FRACTIONS = {"": 0} | {
-    f".{value:0{width}}": value * 10 ** (3 - width) for width in (1, 2, 3) for value in range(10**width)
-}
-_MINUTE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)", re.ASCII)
 _WHOLE = re.compile(
-    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):([0-5]\d|60)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?"
+    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
 )
+NANOSECOND_DIGITS = 9
 _MAX_DIGITS = 40
+_MAX_MINUTES = 100_000
+
+# Logs repeat the same minutes in thousands of neighbouring lines, and seconds with up to three digits are few.
+_minutes: dict[str, int] = {}
+_milliseconds: dict[str, int] = {}
+_ends: dict[str, int] = {}
 
 
 def parse(text: str) -> Instant:
     """Parse RFC 3339 with a zone and up to 9 fractional digits; a space or 't' may stand for 'T'. ValueError otherwise.
 
-    The usual shape, in UTC with at most 9 digits, is put together from three look-ups.
+    The usual shapes, in UTC, are put together from what was parsed before.
     """
-    if text[-1:] == "Z":
-        second = _SECONDS.get(text[16:19])
-        fraction = _FRACTIONS.get(text[19:-1][:4])
-        if second is not None and fraction is not None:
-            finer = text[23:-1]
-            if not finer or (finer.isdigit() and finer.isascii() and len(finer) <= 6):
-                return _minute(text[:16]), second + fraction
-    return _parse_any(text)
-
-
-def _parse_any(text: str) -> Instant:
-    """Parse what RFC 3339 allows beyond the usual shape: offsets, lower case, leap seconds."""
-    match = _WHOLE.fullmatch(text)
-    if match is None:
-        raise ValueError(NOT_RFC3339)
-    prefix, second, fraction, sign, hours, minutes = match.groups()
-    millisecond = LEAP if second == "60" else int(second) * 1000 + int((fraction or "0").ljust(3, "0")[:3])
-    minute = _minute(prefix)
-    if sign is not None:
-        offset = int(hours) * 60 + int(minutes)
-        minute = _in_range(minute + (offset if sign == "-" else -offset))
+    minute = _minutes.get(text[:16])
+    millisecond = _ends.get(text[16:])
+    if minute is None or millisecond is None:
+        return _parse_finer(text, minute) or _parse_any(text)
     return minute, millisecond
 
 
-@lru_cache(maxsize=4096)
-def _minute(prefix: str) -> int:
-    """Count the minutes up to YYYY-MM-DDTHH:MM; logs repeat it in thousands of neighbouring lines."""
-    match = _MINUTE.fullmatch(prefix)
+def _parse_finer(text: str, minute: int | None) -> Instant | None:
+    """Parse a known minute in UTC with up to 9 digits; None for any other."""
+    seconds = text[16:-1] if text[-1:] == "Z" else text[16:-6] if text[-6:] == "+00:00" else ""
+    millisecond = _milliseconds.get(seconds[:7])
+    if minute is None or millisecond is None:
+        return None
+    finer = seconds[7:]
+    if finer and not (finer.isdigit() and finer.isascii() and len(finer) <= NANOSECOND_DIGITS - 3):
+        return None
+    return minute, millisecond
+
+
+def _parse_any(text: str) -> Instant:
+    match = _WHOLE.fullmatch(text)
     if match is None:
         raise ValueError(NOT_RFC3339)
-    year, month, day, hour, minute = map(int, match.groups())
-    if hour > 23 or minute > 59:
-        raise ValueError(NOT_RFC3339)
+    day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
     try:
-        days = (date(year, month, day) - EPOCH).days
+        days = date.fromisoformat(day).toordinal() - EPOCH.toordinal()
     except ValueError:
         raise ValueError(NOT_RFC3339) from None
-    return _in_range(days * MINUTES_A_DAY + hour * 60 + minute)
+    since = days * MINUTES_A_DAY + int(hour) * 60 + int(minute)
+    digits = (fraction or "")[:3]
+    millisecond = LEAP if second == "60" else int(second) * 1000 + int(digits.ljust(3, "0"))
+    offset = int(hours) * 60 + int(minutes) if sign else 0
+    _remember(text[:16], _in_range(since), f":{second}.{digits}" if digits else f":{second}", millisecond)
+    return _in_range(since - offset if sign == "+" else since + offset), millisecond
+
+
+def _remember(prefix: str, minute: int, second: str, millisecond: int) -> None:
+    if len(_minutes) >= _MAX_MINUTES:
+        _minutes.clear()
+    _minutes[prefix] = minute
+    _milliseconds[second] = _ends[f"{second}Z"] = millisecond
 
 
 def _in_range(minute: int) -> int:

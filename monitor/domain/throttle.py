@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any
 
 from monitor.domain.records import Cause
 
@@ -20,70 +22,109 @@ Headers = Mapping[str, str]
 MAX_WAIT_MS = 366 * 86_400_000
 """A longer wait is no answer to a rate limit but a mistake; it is not kept."""
 
-_COUNTER = re.compile(r"exceeded for (User\w+|\w+By\w+)", re.IGNORECASE)
+MAX_TEXT = 4096
+"""How much of an error's text is read: what limit it was comes first."""
+
+# All of them search text in lower case: without IGNORECASE the scanner skips to letters that can begin a match.
+_COUNTER = re.compile(r"exceeded for (user\w+|\w+by\w+)")
 _TOKENS = re.compile(
-    r"tokens?[ _-](?:rate[ _-])?(?:limit|quota)|tokens?[ _-](?:usage[ _-])?rate|tokens per|\btpm\b|too many tokens",
-    re.IGNORECASE,
+    r"tokens?[ _-](?:rate[ _-])?(?:limit|quota)|tokens?[ _-](?:usage[ _-])?rate|tokens per|\btpm\b|too many tokens"
 )
 _REQUESTS = re.compile(
-    r"(?:requests?|calls?)[ _-](?:rate[ _-])?(?:limit|quota)|(?:requests?|calls?)[ _-]rate"
-    r"|(?:requests?|calls?) per|\brpm\b|concurrent",
-    re.IGNORECASE,
+    r"(?:request|call)s?[ _-](?:rate[ _-])?(?:limit|quota)|(?:request|call)s?[ _-]rate"
+    r"|(?:request|call)s? per|\brpm\b|concurrent"
 )
-_CAPACITY = re.compile(r"capacity|peak[ -]load|high (?:demand|load|traffic)|overloaded", re.IGNORECASE)
-_LIMIT = re.compile(r"rate[ _-]?limit", re.IGNORECASE)
+_CAPACITY = re.compile(r"capacity|peak[ -]load|high (?:demand|load|traffic)|overloaded")
+_LIMIT = re.compile(r"rate[ _-]?limit")
 _WAIT = re.compile(
     r"(?:retry after|try again (?:in|after)|wait(?: for)?)\s+(\d{1,9}(?:\.\d{1,6})?)"
     r"\s*(milliseconds?|ms|seconds?|secs?|s|minutes?|m)\b",
-    re.IGNORECASE,
+    re.ASCII,
 )
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_NOTHING_LEFT = re.compile(r"0+|-\d+", re.ASCII)
 
 
+@lru_cache(maxsize=1024)
 def header_name(name: str) -> str:
     """Write a header's name in one way: lower case, hyphens, without LiteLLM's prefix for a provider's."""
     return name.lower().replace("_", "-").removeprefix("llm-provider-")
 
 
-def classify(status: int | None, text: str, headers: Headers | None = None) -> Cause:
+def headers(raw: Mapping[str, Any]) -> Headers:
+    """Write logged headers in one way; a value may be text, a number or a list of them, of which the first counts."""
+    written: dict[str, str] = {}
+    for name, value in raw.items():
+        one = value[0] if isinstance(value, list) and value else value
+        if isinstance(one, str | int | float):
+            written[header_name(name)] = str(one).strip()
+    return written
+
+
+def classify(status: int | None, text: str, said: Headers | None = None) -> Cause:
     """Say which limit refused the request, from the error's codes and texts (also the raw body) and the headers."""
     if status != THROTTLED:
         return Cause.UNKNOWN
-    counter = _COUNTER.search(text)
-    if counter:
-        return Cause.TOKENS if "token" in counter[1].lower() else Cause.REQUESTS
-    tokens, requests = _TOKENS.search(text), _REQUESTS.search(text)
-    if (tokens is None) != (requests is None):
-        return Cause.TOKENS if tokens else Cause.REQUESTS
-    if _CAPACITY.search(text):
-        return Cause.CAPACITY
-    return _exhausted(headers or {})
+    cause, _ = _words(text[:MAX_TEXT])
+    return cause or _exhausted(said or {})
+
+
+def retry_after_ms(text: str, said: Headers | None = None, at_ms: int = 0) -> int | None:
+    """Return the wait asked for: `retry-after-ms`, `retry-after` (seconds, or a date after `at_ms`), or the text."""
+    said = said or {}
+    if "retry-after-ms" in said:
+        wait = _milliseconds(said["retry-after-ms"], 1)
+        if wait is not None:
+            return wait
+    if "retry-after" in said:
+        wait = _milliseconds(said["retry-after"], 1000)
+        if wait is None:
+            wait = _until(said["retry-after"], at_ms)
+        if wait is not None:
+            return wait
+    return _words(text[:MAX_TEXT])[1]
 
 
 def says_throttled(text: str) -> bool:
     """Whether the text of an error without any status speaks of a rate limit."""
-    return bool(_LIMIT.search(text)) or classify(THROTTLED, text) is not Cause.UNKNOWN
+    return bool(_LIMIT.search(text.lower())) or classify(THROTTLED, text) is not Cause.UNKNOWN
 
 
-def _exhausted(headers: Headers) -> Cause:
+@lru_cache(maxsize=1024)
+def _words(text: str) -> tuple[Cause, int | None]:
+    """Read cause and wait from a text; in a storm of refusals the same few come again and again."""
+    text = text.lower()
+    return _cause(text), _wait(text)
+
+
+def _cause(text: str) -> Cause:
+    counter = _COUNTER.search(text)
+    if counter:
+        return Cause.TOKENS if "token" in counter[1] else Cause.REQUESTS
+    tokens, requests = _TOKENS.search(text), _REQUESTS.search(text)
+    if (tokens is None) != (requests is None):
+        return Cause.TOKENS if tokens else Cause.REQUESTS
+    return Cause.CAPACITY if _CAPACITY.search(text) else Cause.UNKNOWN
+
+
+def _wait(text: str) -> int | None:
+    match = _WAIT.search(text)
+    if not match:
+        return None
+    unit = match[2]
+    if unit.startswith(("ms", "milli")):
+        return _milliseconds(match[1], 1)
+    return _milliseconds(match[1], 60_000 if unit.startswith("m") else 1000)
+
+
+def _exhausted(said: Headers) -> Cause:
     for counted, cause in (("tokens", Cause.TOKENS), ("requests", Cause.REQUESTS)):
-        remaining = headers.get(f"x-ratelimit-remaining-{counted}", "").strip()
-        limit = headers.get(f"x-ratelimit-limit-{counted}", "").strip()
+        remaining = said.get(f"x-ratelimit-remaining-{counted}", "")
+        limit = said.get(f"x-ratelimit-limit-{counted}", "")
         # Foundry sends -1 for both where it counts nothing; a negative rest below a real limit is exhausted.
-        if re.fullmatch(r"0+|-\d+", remaining) and not (remaining == limit == "-1"):
+        if _NOTHING_LEFT.fullmatch(remaining) and not (remaining == limit == "-1"):
             return cause
     return Cause.UNKNOWN
-
-
-def retry_after_ms(text: str, headers: Headers | None = None, at_ms: int = 0) -> int | None:
-    """Return the wait asked for: `retry-after-ms`, `retry-after` (seconds, or a date after `at_ms`), or the text."""
-    said = headers or {}
-    for value, unit in ((said.get("retry-after-ms", ""), 1), (said.get("retry-after", ""), 1000)):
-        wait = _milliseconds(value.strip(), unit)
-        if wait is not None:
-            return wait
-    date = _until(said.get("retry-after", ""), at_ms)
-    return date if date is not None else _wait_in(text)
 
 
 def _milliseconds(value: str, unit: int) -> int | None:
@@ -100,13 +141,3 @@ def _until(value: str, at_ms: int) -> int | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return max(0, wait) if wait <= MAX_WAIT_MS else None
-
-
-def _wait_in(text: str) -> int | None:
-    match = _WAIT.search(text)
-    if not match:
-        return None
-    unit = match[2].lower()
-    if unit.startswith(("ms", "milli")):
-        return _milliseconds(match[1], 1)
-    return _milliseconds(match[1], 60_000 if unit.startswith("m") else 1000)

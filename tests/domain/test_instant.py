@@ -118,3 +118,17 @@ def test_epochs_outside_the_century_are_refused(seconds: float | Decimal) -> Non
 def test_nanoseconds_that_are_none_are_refused(nanoseconds: str) -> None:
     with pytest.raises(ValueError, match=r"years|number"):
         instant.from_nanoseconds(nanoseconds)
+
+
+@pytest.mark.parametrize(
+    "seconds", [":07", ":07.1", ":07.12", ":07.123", ":07.1239", ":07.123999999", ":60", ":60.999999"]
+)
+def test_what_was_parsed_before_changes_nothing(seconds: str) -> None:
+    for zone in ("Z", "+00:00", "z", "-00:00"):
+        text = f"2026-11-23T08:15{seconds}{zone}"
+        first = instant.parse(text)
+        assert [instant.parse(text) for _ in range(3)] == [first] * 3
+        assert first[1] == (59_999 if "60" in seconds else int(seconds[1:3] + seconds[4:7].ljust(3, "0")))
+    for wrong in ("", "Y", "+00:0", "1Z" if len(seconds) == 3 else "123456789Z", ".Z", "x+00:00"):
+        with pytest.raises(ValueError, match="RFC 3339"):
+            instant.parse(f"2026-11-23T08:15{seconds}{wrong}")
