@@ -253,6 +253,11 @@ def _check_names(settings: Settings) -> None:
     _distinct("endpoint", [one.endpoint.lower() for one in settings.deployments if one.endpoint])
     _distinct("quota", [f"{one.workspace}/{one.deployment} from {one.effective_from}" for one in settings.quotas])
     _distinct("price", [f"{one.model} {one.meter} {one.currency} from {one.effective_from}" for one in settings.prices])
+    deployments = [f"{one.workspace}/{one.name}" for one in settings.deployments]
+    for quota in settings.quotas:
+        if f"{quota.workspace}/{quota.deployment}" not in deployments:
+            name = f"{quota.workspace}/{quota.deployment}"
+            raise UnknownNameError(f"quota from {quota.effective_from}", "deployment", name, deployments)
     _distinct("channel", [channel.name for channel in settings.channels])
 
 

@@ -61,12 +61,13 @@ def check(invocation: Invocation) -> int:
 @click.pass_obj
 def verify(invocation: Invocation) -> int:
     """Recompute every sum from the events that are kept; status 1 if a sum differs."""
+    from monitor.store.engine import reading
     from monitor.store.verify import verify as verified
 
-    with opened(invocation.settings()) as engine:
-        differences = list(verified(engine))
+    with opened(invocation.settings()) as engine, reading(engine) as connection:
+        differences = list(verified(connection))
     for difference in differences:
-        click.echo(str(difference))
+        click.echo(difference)
     if not differences:
         click.echo("Every sum equals the events below it.")
     return FOUND if differences else DONE

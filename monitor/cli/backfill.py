@@ -1,0 +1,33 @@
+"""`backfill`: a past range of one source, again."""
+
+from datetime import UTC
+
+import click
+
+from monitor.cli import output
+from monitor.cli.collect import format_option, strict_option, tell
+from monitor.cli.days import Given, asked
+from monitor.cli.invocation import Invocation, Verb, opened
+
+
+@click.command("backfill", cls=Verb)
+@click.argument("source")
+@click.option("--from", "since", metavar="DAY", required=True, help="First UTC day: YYYY-MM-DD, today or yesterday.")
+@click.option("--to", "to", metavar="DAY", required=True, help="Last UTC day, inclusive.")
+@click.option("--engine", type=click.Choice(["local"]), default="local", show_default=True, help="What does the work.")
+@format_option
+@strict_option
+@click.pass_obj
+def backfill_command(invocation: Invocation, /, source: str, form: str, strict: bool, **typed: str) -> int:
+    """Read a past range of one source again.
+
+    What is known already counts as duplicate, so it can be repeated at will.
+    """
+    from monitor.collect import collect_range
+
+    settings = invocation.settings()
+    period = asked(Given(since=typed["since"], to=typed["to"]), now=invocation.now, zone=UTC)
+    assert period is not None
+    with opened(settings) as engine, output.progress() as progress:
+        result = collect_range(engine, settings, source, period=period, now=invocation.now, progress=progress)
+    return tell([result], form, strict=strict)

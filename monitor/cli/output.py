@@ -1,0 +1,91 @@
+"""What verbs print: aligned tables, JSON, and a progress bar where somebody watches."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from monitor.errors import MonitorError
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Characters that could move the cursor or change a terminal's state; names come from other people's logs."""
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
+    """Print rows under their columns; on a terminal as wide as it is, elsewhere never cut."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell(value)) for value in row))
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _width(columns, rows))
+    console.print(drawn)
+
+
+def cell(value: Any) -> str:
+    """Write one value for people; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
+
+
+def as_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def complain(error: MonitorError) -> None:
+    """Tell an error that does not end the run, in the same form as one that does."""
+    click.echo("maas-monitor: " + " ".join(str(error).split()), err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int], None] | None]:
+    """Show how much was read of which source; only where stderr is a terminal, else yield None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        DownloadColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TransferSpeedColumn,
+    )
+
+    shown = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(source: str, size: int) -> None:
+            if source not in tasks:
+                tasks[source] = bar.add_task(source, total=None)
+            bar.advance(tasks[source], size)
+
+        yield advance
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    from rich.cells import cell_len
+
+    widest = [max([cell_len(column), *(cell_len(cell(row[at])) for row in rows)]) for at, column in enumerate(columns)]
+    return sum(widest) + 3 * len(columns) + 2

@@ -1,0 +1,69 @@
+"""What the doctor asks of the store: does it answer, take writes and hold together, and what does it hold."""
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from monitor.domain.period import day_of
+from monitor.store.tables import charge, charged_resource, deployment, meta, quarantine, source, usage_day, usage_minute
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class SourceHealth(Struct, frozen=True, kw_only=True):
+    """How a source stands: `newest` is its latest minute of usage (since 1970), `quarantined` counts records set aside."""
+
+    name: str
+    newest: int | None
+    quarantined: int
+
+
+def damage(connection: "Connection") -> str | None:
+    """Return what SQLite finds wrong with its own file; PostgreSQL has checksums of its own for that."""
+    if connection.dialect.name != "sqlite":
+        return None
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    return None if found == "ok" else str(found)
+
+
+def touch(connection: "Connection") -> None:
+    """Write a row and take it back, in a writing transaction: the store accepts writes if this raises nothing."""
+    connection.execute(meta.insert().values(key="doctor", value=""))
+    connection.execute(meta.delete().where(meta.c.key == "doctor"))
+
+
+def usage_span(connection: "Connection") -> tuple[date, date] | None:
+    """Return the first and last UTC day with usage; None if there is none."""
+    first, last = connection.execute(sa.select(sa.func.min(usage_day.c.day), sa.func.max(usage_day.c.day))).one()
+    return None if first is None else (day_of(first), day_of(last))
+
+
+def source_health(connection: "Connection") -> list[SourceHealth]:
+    """Return how each source stands, by name."""
+    newest = sa.select(sa.func.max(usage_minute.c.minute)).where(usage_minute.c.source_id == source.c.id)
+    aside = sa.select(sa.func.count()).where(quarantine.c.source_id == source.c.id)
+    query = sa.select(source.c.name, newest.scalar_subquery(), aside.scalar_subquery()).order_by(source.c.name)
+    return [
+        SourceHealth(name=name, newest=minute, quarantined=count) for name, minute, count in connection.execute(query)
+    ]
+
+
+def models_used(connection: "Connection") -> list[tuple[str, int]]:
+    """Return each model that was used, '' for an unknown one, with the last UTC day of its use (days since 1970)."""
+    query = sa.select(deployment.c.model, sa.func.max(usage_day.c.day)).join(
+        usage_day, usage_day.c.deployment_id == deployment.c.id
+    )
+    return list(connection.execute(query.group_by(deployment.c.model).order_by(deployment.c.model)).tuples())
+
+
+def unattributed_resources(connection: "Connection") -> int:
+    """Count the billed model resources that belong to no deployment."""
+    query = (
+        sa.select(sa.func.count(sa.distinct(charged_resource.c.id)))
+        .join(charge, charge.c.resource == charged_resource.c.id)
+        .where(charged_resource.c.deployment_id.is_(None), charge.c.superseded_at.is_(None), charge.c.marketplace)
+    )
+    return int(connection.scalar(query) or 0)
