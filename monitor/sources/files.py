@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
+from io import BufferedReader
 from typing import Any, Protocol
 
 from msgspec import DecodeError, Raw, Struct, json, structs
@@ -17,20 +18,20 @@ from msgspec import DecodeError, Raw, Struct, json, structs
 from monitor.domain.stretch import Cursor, Misread, Parsed, Piece
 from monitor.errors import MonitorError, UnreachableError
 from monitor.sources.formats import detect, named
-from monitor.sources.objects import CorruptError, Found, Known, find, open_stream, read_stream
+from monitor.sources.objects import CorruptError, Decompressed, Found, Known, beginning, find, skip
 from monitor.sources.parse import (
-    BLOCK_BYTES,
     FINGERPRINT_BYTES,
     MAX_RECORD_BYTES,
+    PIECE_BYTES,
     TOO_LONG,
     ChangedError,
     Oversize,
     Task,
     fingerprint,
-    line_blocks,
     parse_bytes,
     parse_document,
     parse_range,
+    pieces,
 )
 from monitor.sources.reading import Reading
 
@@ -193,11 +194,8 @@ def _object(settings: Settings, found: Found, cursor: Cursor, request: Request, 
 
 def _sample(found: Found) -> tuple[bytes, str]:
     """The beginning of an object, and why there is none if its compression is damaged from the start."""
-    with open_stream(found.path) as stream:
-        try:
-            return read_stream(stream, SAMPLE_BYTES), ""
-        except CorruptError as error:
-            return error.partial, "" if error.partial or error.unfinished else error.reason
+    sample, broken = beginning(found.path, SAMPLE_BYTES)
+    return sample, broken.reason if broken and not sample and not broken.unfinished else ""
 
 
 def _task(settings: Settings, found: Found, cursor: Cursor, request: Request) -> Task:
@@ -251,8 +249,7 @@ def _refused(task: Task, found: Found, reason: str) -> Future[Parsed]:
 
 
 def _document(task: Task, found: Found, cursor: Cursor, pool: Pool) -> Iterator[Started]:
-    with open_stream(found.path) as stream:
-        data = read_stream(stream, MAX_RECORD_BYTES + 1)
+    data, _ = beginning(found.path, MAX_RECORD_BYTES + 1)
     if len(data) > MAX_RECORD_BYTES:
         yield cursor, _refused(task, found, TOO_LONG), found.seen
     elif len(data) > task.start:
@@ -269,35 +266,17 @@ def _ranges(task: Task, found: Found, cursor: Cursor, pool: Pool) -> Iterator[St
 
 def _compressed(task: Task, found: Found, cursor: Cursor, pool: Pool) -> Iterator[Started]:
     """Decompress here, parse wherever the pool does."""
-    with open_stream(found.path) as stream:
-        broken: list[CorruptError] = []
-
-        def more(size: int) -> bytes:
-            try:
-                return b"" if broken else read_stream(stream, size)
-            except CorruptError as error:
-                broken.append(error)
-                return error.partial
-
-        before = _skip(more, task.start)
-        position = task.start
-        for position, data, _ in line_blocks(more, task.start, None):
+    stream = Decompressed(found.path)
+    with BufferedReader(stream, PIECE_BYTES) as buffered:
+        before, position = skip(buffered, task.start), task.start
+        for position, data in pieces(buffered, task.start):  # noqa: B007 - used after the loop
             if isinstance(data, Oversize):
                 yield cursor, _done(_too_long(position, data)), ""
                 before = data.last
             else:
                 yield cursor, pool.submit(parse_bytes, structs.replace(task, start=position), data, before), ""
                 before = (before + data)[-FINGERPRINT_BYTES:]
-        yield cursor, _done(_end(position, broken, final=task.final)), found.seen
-
-
-def _skip(more: Callable[[int], bytes], size: int) -> bytes:
-    """Read up to a position; return the last 1 KiB before it."""
-    before = b""
-    while size > 0 and (block := more(min(size, BLOCK_BYTES))):
-        size -= len(block)
-        before = (before + block)[-FINGERPRINT_BYTES:]
-    return before
+    yield cursor, _done(_end(position, stream.broken, final=task.final)), found.seen
 
 
 def _too_long(position: int, line: Oversize) -> Parsed:
@@ -312,8 +291,8 @@ def _too_long(position: int, line: Oversize) -> Parsed:
     )
 
 
-def _end(position: int, broken: list[CorruptError], *, final: bool) -> Parsed:
+def _end(position: int, broken: CorruptError | None, *, final: bool) -> Parsed:
     """The end of a compressed object, with what broke it; one that merely ends early may still be written to."""
-    if broken and (final or not broken[0].unfinished):
-        return Parsed(read=1, rejected=[Misread(position, 0, broken[0].reason)])
+    if broken and (final or not broken.unfinished):
+        return Parsed(read=1, rejected=[Misread(position, 0, broken.reason)])
     return Parsed()

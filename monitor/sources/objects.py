@@ -10,8 +10,9 @@ import re
 import zlib
 from collections.abc import Iterator
 from glob import escape, iglob
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 from msgspec import Struct, structs
 
@@ -98,48 +99,80 @@ def literal(path: str) -> str:
     return escape(str(Path(path).absolute()))
 
 
-def open_stream(path: str) -> BinaryIO:
-    """Open an object for reading its decompressed bytes; gzip of many members and zstd of many frames are read to the end."""
-    if path.endswith(".gz"):
-        return cast("BinaryIO", gzip.open(path, "rb"))
-    if path.endswith(".zst"):
-        import zstandard
-
-        file = open(path, "rb")  # noqa: PTH123, SIM115 - the reader closes it
-        return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-    return open(path, "rb", buffering=0)  # noqa: PTH123
-
-
 class CorruptError(Exception):
-    """A compressed object cannot be decompressed beyond some byte.
+    """A compressed object cannot be decompressed beyond some byte; `unfinished`: it just ends too early, as while being written."""
 
-    `partial`: what could still be read; `unfinished`: the data just ends too early, as while it is being written.
-    """
-
-    def __init__(self, reason: str, partial: bytes, *, unfinished: bool) -> None:
-        self.reason, self.partial, self.unfinished = reason, partial, unfinished
+    def __init__(self, reason: str, *, unfinished: bool) -> None:
+        self.reason, self.unfinished = reason, unfinished
         super().__init__(reason)
 
 
-def _damage() -> tuple[type[Exception], ...]:
-    import zstandard
+class Decompressed(RawIOBase):
+    """The bytes of an object, decompressed: gzip of many members and zstd of many frames are read to the end.
 
-    return gzip.BadGzipFile, zlib.error, zstandard.ZstdError
+    Where the compression breaks, the stream ends, and `broken` says why.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.broken: CorruptError | None = None
+        self._file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed with this stream
+        self._stream, self._damage = self._open(path)
+
+    def _open(self, path: str) -> tuple[Any, tuple[type[Exception], ...]]:
+        if path.endswith(".gz"):
+            return gzip.GzipFile(fileobj=self._file, mode="rb"), (gzip.BadGzipFile, zlib.error)
+        if path.endswith(".zst"):
+            import zstandard
+
+            reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
+            return reader, (zstandard.ZstdError,)
+        return self._file, ()
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move in a plain file; compressed ones are only read onwards."""
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as there is something."""
+        if self.broken:
+            return 0
+        try:
+            read = getattr(self._stream, "read1", self._stream.read)
+            data: bytes = read(len(buffer))
+        except EOFError:
+            self.broken = CorruptError("the compressed data ends too early", unfinished=True)
+            return 0
+        except self._damage:
+            self.broken = CorruptError("the compressed data is damaged", unfinished=False)
+            return 0
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file underneath."""
+        self._file.close()
+        super().close()
 
 
-def read_stream(stream: BinaryIO, size: int) -> bytes:
-    """Read `size` bytes, fewer only at the end; CorruptError where the compression breaks."""
-    read = getattr(stream, "read1", stream.read)
-    pieces: list[bytes] = []
-    try:
-        while size > 0 and (piece := read(size)):
-            pieces.append(piece)
-            size -= len(piece)
-    except EOFError:
-        raise CorruptError("the compressed data ends too early", b"".join(pieces), unfinished=True) from None
-    except _damage() as error:
-        raise CorruptError("the compressed data is damaged", b"".join(pieces), unfinished=False) from error
-    return b"".join(pieces)
+def beginning(path: str, size: int) -> tuple[bytes, CorruptError | None]:
+    """The first bytes of an object, or what there is of them, and what broke it there."""
+    stream = Decompressed(path)
+    with BufferedReader(stream, min(size, 64 * 1024)) as buffered:
+        return buffered.read(size), stream.broken
+
+
+def skip(stream: BinaryIO, size: int) -> bytes:
+    """Read up to a position; return the last 1 KiB before it."""
+    before = b""
+    while size > 0 and (block := stream.read(min(size, 1024 * 1024))):
+        size -= len(block)
+        before = (before + block)[-FINGERPRINT_BYTES:]
+    return before
 
 
 class Known:
@@ -176,34 +209,25 @@ class Known:
         labels = found.label_text()
         if own is not None and own.position == 0 and own.labels == labels:
             return own
-        first = first_bytes(found.path)
+        first, _ = beginning(found.path, FINGERPRINT_BYTES)
         candidates = ([own] if own else []) + self._by_head.get(fingerprint(first), []) + self._short
         for cursor in candidates:
-            if cursor.labels == labels and _holds(found.path, first, cursor):
+            if cursor.labels == labels and _holds(found, first, cursor):
                 return structs.replace(cursor, name=found.path)
         generation = self._generations.get(found.path, 0) + 1
         self._generations[found.path] = generation
         return Cursor(name=found.path, object=found.path, generation=generation, labels=labels)
 
 
-def first_bytes(path: str) -> bytes:
-    """The first 1 KiB of an object, or what there is of it."""
-    try:
-        with open_stream(path) as stream:
-            return read_stream(stream, FINGERPRINT_BYTES)
-    except CorruptError as error:
-        return error.partial
-
-
-def _holds(path: str, first: bytes, cursor: Cursor) -> bool:
+def _holds(found: Found, first: bytes, cursor: Cursor) -> bool:
     """Whether an object holds the bytes that a cursor has read."""
     if fingerprint(first[: cursor.position]) != cursor.head:
         return False
     start = max(0, cursor.position - FINGERPRINT_BYTES)
-    try:
-        with open_stream(path) as stream:
-            stream.seek(start)
-            before = read_stream(stream, cursor.position - start)
-    except (CorruptError, OSError):
-        return False
+    with BufferedReader(Decompressed(found.path)) as stream:
+        if found.compressed:
+            skip(stream, start)
+        else:
+            stream.raw.seek(start)
+        before = stream.read(cursor.position - start)
     return len(before) == cursor.position - start and fingerprint(before) == cursor.tail

@@ -5,10 +5,13 @@ Positions are byte offsets in the decompressed object. A range owns the lines th
 """
 
 import os
+import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
+from io import BytesIO
+from typing import BinaryIO
 
 from msgspec import Struct
 from xxhash import xxh3_64_intdigest
@@ -21,8 +24,12 @@ from monitor.sources.reading import Reading
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """A longer line is no response of a chat model; it is refused without being held in memory."""
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BUFFER_BYTES = 256 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 FINGERPRINT_BYTES = 1024
+SHORTEST_RECORD = 8
+"""Shorter lines may be blank."""
+LINE_FEED = 0x0A
 
 TOO_LONG = f"longer than {MAX_RECORD_BYTES // (1024 * 1024)} MiB"
 UNFINISHED = "half-written: the object ends inside this record"
@@ -54,30 +61,28 @@ class ChangedError(Exception):
 
 def parse_range(task: Task) -> Parsed:
     """Parse the records that start in a range of a plain file."""
-    with open(task.path, "rb", buffering=0) as file:  # noqa: PTH123 - a worker's hot path
-        if task.inode and os.fstat(file.fileno()).st_ino != task.inode:
-            raise ChangedError
-        begin: int | None = task.start
-        if not task.aligned:
-            begin = _next_line(file.read, file.seek(task.start - 1))
-        if begin is None or (task.end is not None and begin >= task.end):
-            return Parsed(end=task.start)
-        file.seek(begin)
-        parsed = _parse(task, begin, line_blocks(file.read, begin, task.end))
+    with open(task.path, "rb", buffering=BUFFER_BYTES) as file:  # noqa: PTH123 - a worker's hot path
         descriptor = file.fileno()
-        start = max(0, parsed.end - FINGERPRINT_BYTES)
-        parsed.tail = fingerprint(os.pread(descriptor, parsed.end - start, start))
-        parsed.head = fingerprint(os.pread(descriptor, min(FINGERPRINT_BYTES, parsed.end), 0))
-        return parsed
+        if task.inode and os.fstat(descriptor).st_ino != task.inode:
+            raise ChangedError
+        begin = file.seek(task.start)
+        if not task.aligned:
+            file.seek(task.start - 1)
+            begin += _skip_line(file) - 1
+        if task.end is not None and begin >= task.end:
+            return Parsed(end=task.start)
+        rows = _Rows(task)
+        end = rows.take_lines(file, begin, task.end)
+        start = max(0, end - FINGERPRINT_BYTES)
+        head = os.pread(descriptor, min(FINGERPRINT_BYTES, end), 0)
+        return rows.parsed(begin, end, head=head, tail=os.pread(descriptor, end - start, start))
 
 
 def parse_bytes(task: Task, data: bytes, before: bytes = b"") -> Parsed:
-    """Parse whole records given as bytes that start at `task.start` of their object; `before` is the 1 KiB ahead of them."""
-    remaining = [data]
-    blocks = line_blocks(lambda _size: remaining.pop() if remaining else b"", task.start, None)
-    parsed = _parse(task, task.start, blocks)
-    _mark(parsed, before, data[: parsed.end - task.start])
-    return parsed
+    """Parse whole records that start at `task.start` of their object; `before` is the 1 KiB ahead of them."""
+    rows = _Rows(task)
+    end = rows.take_lines(BytesIO(data), task.start, None)
+    return rows.parsed(task.start, end, **_marks(before + data[: end - task.start], end))
 
 
 def parse_document(task: Task, data: bytes) -> Parsed:
@@ -87,16 +92,8 @@ def parse_document(task: Task, data: bytes) -> Parsed:
     if isinstance(outcome, Rejected) and not task.final and not data.endswith((b"}", b"}\n", b"\n\n")):
         return Parsed(begin=task.start, end=task.start)
     rows.take(outcome, task.start, len(data))
-    parsed = rows.parsed(task.start, task.start + len(data))
-    _mark(parsed, b"", data)
-    return parsed
-
-
-def _mark(parsed: Parsed, before: bytes, taken: bytes) -> None:
-    upto = before + taken
-    parsed.tail = fingerprint(upto[-FINGERPRINT_BYTES:])
-    if len(upto) == parsed.end:
-        parsed.head = fingerprint(upto[:FINGERPRINT_BYTES])
+    end = task.start + len(data)
+    return rows.parsed(task.start, end, **_marks(data, end))
 
 
 def fingerprint(data: bytes) -> str:
@@ -104,97 +101,48 @@ def fingerprint(data: bytes) -> str:
     return sha256(data).hexdigest()[:32]
 
 
+def _marks(upto: bytes, end: int) -> dict[str, bytes]:
+    """The first and the last 1 KiB of an object up to `end`, given what ends there; the first only if it is all there."""
+    marks = {"tail": upto[-FINGERPRINT_BYTES:]}
+    return marks | {"head": upto[:FINGERPRINT_BYTES]} if len(upto) == end else marks
+
+
 class Oversize(Struct, frozen=True):
-    """Stands for a line too long to hold: its length with the line feed, and its last bytes."""
+    """Stands for a line too long to hold: its length with the line feed, and its last 1 KiB."""
 
     length: int
     last: bytes
 
 
-LineBlock = tuple[int, bytes | Oversize, bool]
-"""Position of the first line, the lines with their line feeds, and whether the last of them has one."""
-
-
-def line_blocks(read: Callable[[int], bytes], position: int, end: int | None) -> Iterator[LineBlock]:
-    """Yield the lines that start in [position, end) in blocks, holding no more than a block and one record."""
-    pending: list[bytes] = []
-    held = 0
-    at = position
-    while block := read(_wanted(at, end)):
-        at += len(block)
-        # Once past the end of the range only the line that began before it is still ours.
-        beyond = end is not None and at > end
-        cut = (block.find(b"\n") if beyond else block.rfind(b"\n")) + 1
+def pieces(stream: BinaryIO, position: int) -> Iterator[tuple[int, bytes | Oversize]]:
+    """Cut a stream that stands at a position into whole lines of a few MiB at a time, holding no more than that and one line."""
+    while data := stream.read(PIECE_BYTES):
+        data += stream.readline(MAX_RECORD_BYTES + 1)
+        cut = data.rfind(b"\n") + 1
+        if len(data) - cut <= MAX_RECORD_BYTES:
+            yield position, data
+            position += len(data)
+            continue
         if cut:
-            pending.append(block[:cut])
-            yield position, b"".join(pending), True
-            position = at - len(block) + cut
-            pending, held = [block[cut:]], len(block) - cut
-        else:
-            pending.append(block)
-            held += len(block)
-        if held > MAX_RECORD_BYTES:
-            line, rest = _skip_line(read, held, block)
-            yield position, line, True
-            position += line.length
-            at = position + len(rest)
-            pending, held = [rest], len(rest)
-        if end is not None and position >= end:
-            return
-    if held:
-        yield position, b"".join(pending), False
+            yield position, data[:cut]
+        last = data[-FINGERPRINT_BYTES:]
+        length = len(data) - cut
+        while block := stream.readline(PIECE_BYTES):
+            length, last = length + len(block), (last + block)[-FINGERPRINT_BYTES:]
+            if block.endswith(b"\n"):
+                break
+        yield position + cut, Oversize(length, last)
+        position += cut + length
 
 
-def _wanted(at: int, end: int | None) -> int:
-    if end is None:
-        return BLOCK_BYTES
-    return min(BLOCK_BYTES, end - at) if at < end else BLOCK_BYTES // 64
-
-
-def _skip_line(read: Callable[[int], bytes], length: int, last: bytes) -> tuple[Oversize, bytes]:
-    """Read to the end of a line without keeping it; return what stands for it, and what was read beyond it."""
-    while block := read(BLOCK_BYTES):
-        cut = block.find(b"\n") + 1
-        if cut:
-            return Oversize(length + cut, (last + block[:cut])[-FINGERPRINT_BYTES:]), block[cut:]
+def _skip_line(stream: BinaryIO) -> int:
+    """Read to the end of a line without keeping it; return how many bytes that were."""
+    length = 0
+    while block := stream.readline(PIECE_BYTES):
         length += len(block)
-        last = (last + block)[-FINGERPRINT_BYTES:]
-    return Oversize(length, last[-FINGERPRINT_BYTES:]), b""
-
-
-def _next_line(read: Callable[[int], bytes], position: int) -> int | None:
-    while block := read(BLOCK_BYTES // 64):
-        cut = block.find(b"\n")
-        if cut >= 0:
-            return position + cut + 1
-        position += len(block)
-    return None
-
-
-def _parse(task: Task, begin: int, blocks: Iterator[LineBlock]) -> Parsed:
-    rows = _Rows(task)
-    position = begin
-    for start, data, complete in blocks:
-        if isinstance(data, Oversize):
-            rows.take(Rejected(TOO_LONG), start, data.length)
-            position = start + data.length
-        elif complete:
-            position = rows.take_lines(data, start)
-        else:
-            position = _last_line(task, rows, start, data)
-    return rows.parsed(begin, position)
-
-
-def _last_line(task: Task, rows: "_Rows", start: int, line: bytes) -> int:
-    """Take a last line without a line feed if it is whole; JSON objects end themselves. Return where reading goes on."""
-    outcome = rows.decode(line, task.reading)
-    if isinstance(outcome, Rejected):
-        if not task.final:
-            return start
-        outcome = Rejected(UNFINISHED)
-    if line.strip():
-        rows.take(outcome, start, len(line))
-    return start + len(line)
+        if block.endswith(b"\n"):
+            break
+    return length
 
 
 class _Rows:
@@ -212,25 +160,42 @@ class _Rows:
         self.rejected: list[Misread] = []
         self.read = 0
 
-    def take_lines(self, data: bytes, position: int) -> int:
-        """Decode every line; return the position after the last one. The hot loop of the whole service."""
+    def take_lines(self, stream: BinaryIO, position: int, end: int | None) -> int:
+        """Decode the lines that start before `end`; return where the next one starts. The hot loop of the whole service."""
         decode, reading, scope = self.decode, self.task.reading, self.scope
         events, identities, hash_ = self.events.append, self.identities.append, xxh3_64_intdigest
         bounds = self.task.minutes
-        lines = data.split(b"\n")
-        lines.pop()
-        for line in lines:
+        limit = sys.maxsize if end is None else end
+        while position < limit and (line := stream.readline(MAX_RECORD_BYTES + 1)):
             size = len(line)
-            if size > 1 or line.strip():
+            if line[-1] != LINE_FEED:
+                if size > MAX_RECORD_BYTES:
+                    size += _skip_line(stream)
+                    self.take(Rejected(TOO_LONG), position, size)
+                elif not self._last_line(line, position):
+                    break
+            elif size > 1:
                 outcome = decode(line, reading)
                 if isinstance(outcome, UsageEvent) and bounds is None and outcome.identity:
                     events(outcome)
                     identities(hash_(scope + outcome.identity.encode("utf-8", "surrogatepass")) >> 1)
                     self.read += 1
-                else:
-                    self.take(outcome, position, size)
-            position += size + 1
+                elif size > SHORTEST_RECORD or line.strip():
+                    self.take(outcome, position, size - 1)
+            position += size
         return position
+
+    def _last_line(self, line: bytes, position: int) -> bool:
+        """Take a last line without a line feed if it is whole (JSON objects end themselves) or nothing will follow."""
+        if not line.strip():
+            return True
+        outcome = self.decode(line, self.task.reading)
+        if isinstance(outcome, Rejected):
+            if not self.task.final:
+                return False
+            outcome = Rejected(UNFINISHED)
+        self.take(outcome, position, len(line))
+        return True
 
     def take(self, outcome: "Outcome | list[Outcome]", position: int, length: int) -> None:
         """File one record's outcome, or those of all the requests that one record holds."""
@@ -252,8 +217,8 @@ class _Rows:
             return event.identity.encode("utf-8", "surrogatepass")
         return self.object_key + b"%d\0%d" % (position, index)
 
-    def parsed(self, begin: int, end: int) -> Parsed:
-        """Turn what was collected into columns."""
+    def parsed(self, begin: int, end: int, *, head: bytes = b"", tail: bytes = b"") -> Parsed:
+        """Turn what was collected into columns; `head` and `tail` are the bytes that the object is known by."""
         places: dict[tuple[str | None, ...], int] = {}
         index = places.setdefault
         events = self.events
@@ -281,4 +246,6 @@ class _Rows:
             columns={name: array("q", column).tobytes() for name, column in columns.items()},
             ignored=dict(self.ignored),
             rejected=self.rejected,
+            head=fingerprint(head) if head else "",
+            tail=fingerprint(tail) if tail else "",
         )
