@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from msgspec import Struct, structs
 
 import monitor.sources
+from monitor.domain.endpoints import endpoint
 from monitor.errors import MonitorError, SettingsError, UnknownNameError
 from monitor.overriding import Overrides, environment_name
 from monitor.settings import Budget, Deployment, Implausible, Later, Price, Quota, Report, Settings, Store, Workspace
@@ -250,7 +251,7 @@ def _check_names(settings: Settings) -> None:
     _distinct("source", [source.name for source in settings.sources])
     _distinct("workspace", [workspace.name for workspace in settings.workspaces])
     _distinct("deployment", [f"{one.workspace}/{one.name} {one.region or ''}".rstrip() for one in settings.deployments])
-    _distinct("endpoint", [one.endpoint.lower() for one in settings.deployments if one.endpoint])
+    _distinct("endpoint", [host for host in map(_own_host, settings.deployments) if host])
     _distinct("quota", [f"{one.workspace}/{one.deployment} from {one.effective_from}" for one in settings.quotas])
     _distinct("price", [f"{one.model} {one.meter} {one.currency} from {one.effective_from}" for one in settings.prices])
     deployments = [f"{one.workspace}/{one.name}" for one in settings.deployments]
@@ -259,6 +260,12 @@ def _check_names(settings: Settings) -> None:
             name = f"{quota.workspace}/{quota.deployment}"
             raise UnknownNameError(f"quota from {quota.effective_from}", "deployment", name, deployments)
     _distinct("channel", [channel.name for channel in settings.channels])
+
+
+def _own_host(deployment: Deployment) -> str | None:
+    """The host that only this deployment answers at; an account's host serves many."""
+    address = endpoint(deployment.endpoint or "")
+    return None if address.account else address.host
 
 
 def _distinct(what: str, names: list[str]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SourceHealth(Struct, frozen=True, kw_only=True):
-    """How a source stands: `newest` is its latest minute of usage (since 1970), `quarantined` counts records set aside."""
+    """How a source stands: its newest minute of usage (since 1970) and how many records were set aside."""
 
     name: str
     newest: int | None
