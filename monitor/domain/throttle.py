@@ -22,7 +22,7 @@ Headers = Mapping[str, str]
 MAX_WAIT_MS = 366 * 86_400_000
 """A longer wait is no answer to a rate limit but a mistake; it is not kept."""
 
-MAX_TEXT = 4096
+MAX_TEXT = 1024
 """How much of an error's text is read: what limit it was comes first."""
 
 # All of them search text in lower case: without IGNORECASE the scanner skips to letters that can begin a match.
@@ -101,7 +101,11 @@ def _cause(text: str) -> Cause:
     counter = _COUNTER.search(text)
     if counter:
         return Cause.TOKENS if "token" in counter[1] else Cause.REQUESTS
-    tokens, requests = _TOKENS.search(text), _REQUESTS.search(text)
+    # Looking for plain words first spares most expressions most texts.
+    tokens = _TOKENS.search(text) if "token" in text or "tpm" in text else None
+    requests = (
+        _REQUESTS.search(text) if any(word in text for word in ("request", "call", "rpm", "concurrent")) else None
+    )
     if (tokens is None) != (requests is None):
         return Cause.TOKENS if tokens else Cause.REQUESTS
     return Cause.CAPACITY if _CAPACITY.search(text) else Cause.UNKNOWN
