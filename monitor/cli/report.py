@@ -1,0 +1,118 @@
+"""`report` and `reports`: run one report, or list them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import tzinfo
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from zoneinfo import ZoneInfoNotFoundError
+
+import click
+
+from monitor.cli import output
+from monitor.cli.days import Given, asked, day_options, default, parse_instant
+from monitor.cli.invocation import Invocation, Verb, opened
+from monitor.domain.period import Period, zone_named
+from monitor.errors import SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from monitor.domain.answer import Answer
+
+FORMATS = ["table", "csv", "json", "html", "markdown"]
+
+
+@click.command("report", cls=Verb)
+@click.argument("name")
+@day_options
+@click.option("--workspace", metavar="W", help="Only this workspace.")
+@click.option("--tz", metavar="ZONE", help="Whose midnights separate days; default report.timezone of the settings.")
+@click.option("--as-of", metavar="T", help="What was known then: a day (its end) or an RFC 3339 time.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the ending of -o, else table.")
+@click.option(
+    "-o", "--output", "target", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write here."
+)
+@click.pass_obj
+def report_command(invocation: Invocation, /, name: str, **typed: Any) -> None:
+    """Run one report; `maas-monitor reports` lists them.
+
+    Without days it covers the calendar month that holds now, in the report's time zone.
+    """
+    from monitor import reporting
+    from monitor.domain.answer import Question
+
+    settings = invocation.settings()
+    zone_name = typed["tz"] or settings.report.timezone
+    zone = _zone(zone_name)
+    given = Given(since=typed["since"], to=typed["to"], day=typed["day"], month=typed["month"])
+    period = asked(given, now=invocation.now, zone=zone)
+    question = Question(
+        period=period or default(invocation.now, zone),
+        now=invocation.now,
+        zone=zone_name,
+        workspace=typed["workspace"],
+        as_of=parse_instant(typed["as_of"]) if typed["as_of"] else None,
+    )
+    with opened(settings) as engine:
+        answer = reporting.run(engine, settings, name, question)
+        if not answer.rows and period is None:
+            _tell_span(engine, question.period)
+    _write(answer, typed["form"], typed["target"])
+
+
+@click.command("reports", cls=Verb)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def reports_command(form: str) -> None:
+    """List the reports."""
+    from monitor import reporting
+
+    rows = [[name, report.title] for name, report in sorted(reporting.reports().items())]
+    if form == "json":
+        output.as_json({"reports": [{"name": name, "title": title} for name, title in rows]})
+    else:
+        output.table(("report", "title"), rows)
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return zone_named(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError("--tz", f"{name!r} is not a time zone", "write one like Europe/Stockholm or UTC") from None
+
+
+def _tell_span(engine: "Engine", period: Period) -> None:
+    """Say what days there is usage of, to whom an empty month may be a surprise."""
+    from monitor.store.engine import reading
+    from monitor.store.health import usage_span
+
+    with reading(engine) as connection:
+        span = usage_span(connection)
+    held = f"the store holds {span[0]} to {span[1]}: use --from and --to" if span else "the store is empty: run collect"
+    click.echo(f"maas-monitor: no usage between {period.first} and {period.last}; {held}", err=True)
+
+
+def _write(answer: "Answer", form: str | None, target: Path | None) -> None:
+    from monitor import reporting
+
+    chosen = form or _format_of(target)
+    with _opened(target) as stream:
+        reporting.write(answer, chosen, stream)
+    if target:
+        click.echo(f"Wrote {target}", err=True)
+
+
+def _format_of(target: Path | None) -> str:
+    endings = {".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".md": "markdown"}
+    return endings.get(target.suffix.lower(), "table") if target else "table"
+
+
+@contextmanager
+def _opened(target: Path | None) -> Iterator[IO[str]]:
+    """The file to write to, or stdout; line ends are the report's own (CSV has CRLF)."""
+    if target is None:
+        yield sys.stdout
+        return
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        yield stream

@@ -1,0 +1,78 @@
+"""The main job on the sample: write it, collect it, show and write every report.
+
+The sample's clock stands on the Monday after its week, so that a run shows the same in any year.
+"""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor import reporting
+from monitor.collect import SourceResult, collect
+from monitor.config import load
+from monitor.domain.answer import Answer, Question
+from monitor.domain.period import Period
+from monitor.errors import MonitorError
+from monitor.sample.folder import write_sample
+from monitor.sample.traffic import WEEK
+from monitor.store import migrate
+from monitor.store.engine import open_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from monitor.settings import Settings
+
+NOW = datetime(2026, 11, 9, 8, tzinfo=UTC)
+SHOWN = ("daily-spend", "quota-headroom", "throttle-events")
+
+
+def run(target: Path) -> None:
+    """Do everything below `target` and tell it on stdout; a folder of an earlier run is taken up where it is.
+
+    The environment overrides nothing here: the sample must not get into a store that is meant for something else.
+
+    MonitorError if the folder holds other settings, or if a source could not be read.
+    """
+    settings = load(write_sample(target), {})
+    engine = open_engine(settings.store.url)
+    try:
+        migrate.ensure(engine)
+        results = collect(engine, settings, now=NOW)
+        _refuse_errors(results)
+        answers = {name: _ask(engine, settings, name) for name in reporting.reports()}
+    finally:
+        engine.dispose()
+    for name in SHOWN:
+        reporting.write(answers[name], "table", sys.stdout)
+    for name, answer in answers.items():
+        _write(answer, target / "reports" / name)
+    _tell_what_next(target)
+
+
+def _refuse_errors(results: list[SourceResult]) -> None:
+    errors: list[MonitorError] = [error for result in results for error in result.errors]
+    if errors:
+        raise errors[0]
+
+
+def _ask(engine: "Engine", settings: "Settings", name: str) -> Answer:
+    period = Period(first=WEEK[0], last=WEEK[-1])
+    return reporting.run(engine, settings, name, Question(period=period, now=NOW))
+
+
+def _write(answer: Answer, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for form, ending in (("html", ".html"), ("csv", ".csv")):
+        with target.with_suffix(ending).open("w", encoding="utf-8", newline="") as stream:
+            reporting.write(answer, form, stream)
+
+
+def _tell_what_next(target: Path) -> None:
+    reports = target / "reports"
+    sys.stdout.write(f"""
+Every report of the week is in {reports}, as HTML and CSV; start with {reports / "daily-spend.html"}
+Settings, store, logs and costs are in {target}. Go there and try: maas-monitor report reconciliation --month 2026-11
+The bill also has a charge that nobody claims: maas-monitor charges map
+""")
