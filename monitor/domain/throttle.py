@@ -25,14 +25,11 @@ MAX_WAIT_MS = 366 * 86_400_000
 MAX_TEXT = 1024
 """How much of an error's text is read: what limit it was comes first."""
 
-# All of them search text in lower case: without IGNORECASE the scanner skips to letters that can begin a match.
+# All of them search text in lower case, and each alternative begins with a letter: the scanner then skips to those.
 _COUNTER = re.compile(r"exceeded for (user\w+|\w+by\w+)")
-_TOKENS = re.compile(
-    r"tokens?[ _-](?:rate[ _-])?(?:limit|quota)|tokens?[ _-](?:usage[ _-])?rate|tokens per|\btpm\b|too many tokens"
-)
+_TOKENS = re.compile(r"tokens?(?:[ _-](?:usage[ _-])?(?:rate|limit|quota)| per)|tpm\b|too many tokens")
 _REQUESTS = re.compile(
-    r"(?:request|call)s?[ _-](?:rate[ _-])?(?:limit|quota)|(?:request|call)s?[ _-]rate"
-    r"|(?:request|call)s? per|\brpm\b|concurrent"
+    r"requests?(?:[ _-](?:rate|limit|quota)| per)|calls?(?:[ _-](?:rate|limit|quota)| per)|rpm\b|concurrent"
 )
 _CAPACITY = re.compile(r"capacity|peak[ -]load|high (?:demand|load|traffic)|overloaded")
 _LIMIT = re.compile(r"rate[ _-]?limit")
@@ -101,11 +98,7 @@ def _cause(text: str) -> Cause:
     counter = _COUNTER.search(text)
     if counter:
         return Cause.TOKENS if "token" in counter[1] else Cause.REQUESTS
-    # Looking for plain words first spares most expressions most texts.
-    tokens = _TOKENS.search(text) if "token" in text or "tpm" in text else None
-    requests = (
-        _REQUESTS.search(text) if any(word in text for word in ("request", "call", "rpm", "concurrent")) else None
-    )
+    tokens, requests = _TOKENS.search(text), _REQUESTS.search(text)
     if (tokens is None) != (requests is None):
         return Cause.TOKENS if tokens else Cause.REQUESTS
     return Cause.CAPACITY if _CAPACITY.search(text) else Cause.UNKNOWN
