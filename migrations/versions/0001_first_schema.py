@@ -257,9 +257,9 @@ def _reading() -> None:
     op.create_table(
         "cursor",
         sa.Column("source_id", sa.Integer, sa.ForeignKey("source.id"), primary_key=True),
-        sa.Column("name", sa.Text, primary_key=True),
         sa.Column("object", sa.Text, primary_key=True),
         sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("name", sa.Text, nullable=False),
         sa.Column("labels", sa.Text, nullable=False),
         sa.Column("format", sa.Text, nullable=False),
         sa.Column("position", sa.BigInteger, nullable=False),

@@ -53,7 +53,7 @@ class Style(Struct, frozen=True, kw_only=True):
 
 
 def read_day(text: str, *, day_first: bool | None) -> int:
-    """Return the day (days since 1970-01-01) of a date or of an instant, which is in UTC unless it says; else ValueError."""
+    """Return the UTC day (days since 1970-01-01) of a date or an instant; one without a zone is in UTC."""
     text = text.strip()
     if iso := _ISO.match(text):
         return _iso_day(iso)

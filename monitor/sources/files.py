@@ -16,9 +16,9 @@ from typing import Any, Protocol
 from msgspec import DecodeError, Raw, Struct, json, structs
 
 from monitor.domain.stretch import Cursor, Misread, Parsed, Piece
-from monitor.errors import MonitorError, UnreachableError
+from monitor.errors import MonitorError
 from monitor.sources.formats import detect, named
-from monitor.sources.objects import CorruptError, Decompressed, Found, Known, beginning, find, skip
+from monitor.sources.objects import CorruptError, Decompressed, Found, Known, beginning, find, skip, unreadable
 from monitor.sources.parse import (
     FINGERPRINT_BYTES,
     MAX_RECORD_BYTES,
@@ -92,11 +92,15 @@ class Request(Struct, frozen=True, kw_only=True):
 
 def read(settings: Settings, cursors: list[Cursor], request: Request = Request()) -> Iterator[Piece | MonitorError]:  # noqa: B008 - frozen
     """Yield everything new in the source's files, piece by piece, in order within each file; errors of single files among them."""
-    known = Known(cursors)
     found = [_labelled(one, request) for one in find(settings.path, settings.name)]
-    fresh = [one for one in found if request.again or not known.unchanged(one)]
-    with _pool(sum(one.size * (5 if one.compressed else 1) for one in fresh)) as pool:
-        yield from _in_order(_started(settings, fresh, known, request, pool))
+    fresh = [
+        (one, structs.replace(cursor, position=0) if request.again and isinstance(cursor, Cursor) else cursor)
+        for one, cursor in Known(cursors).continued(found)
+        if request.again or isinstance(cursor, MonitorError) or cursor.seen != one.seen
+    ]
+    size = sum(one.size * (5 if one.compressed else 1) for one, _ in fresh)
+    with _pool(size) as pool:
+        yield from _in_order(_started(settings, fresh, request, pool))
 
 
 def _labelled(found: Found, request: Request) -> Found:
@@ -137,7 +141,7 @@ def _piece(started: Started | MonitorError, at: dict[str, Cursor]) -> Iterator[P
         parsed = future.result()
     except (ChangedError, OSError) as error:
         if isinstance(error, OSError):
-            yield UnreachableError(first.name, error.strerror or "cannot be read", "check its permissions")
+            yield unreadable(first.name, error)
         return
     before = at.get(first.name, first)
     if parsed.begin is None and not seen and not parsed.rejected:
@@ -158,21 +162,16 @@ def _piece(started: Started | MonitorError, at: dict[str, Cursor]) -> Iterator[P
 
 
 def _started(
-    settings: Settings, found: list[Found], known: Known, request: Request, pool: Pool
+    settings: Settings, fresh: list[tuple[Found, Cursor | MonitorError]], request: Request, pool: Pool
 ) -> Iterator[Started | MonitorError]:
-    continued = []
-    for one in found:
+    for found, cursor in fresh:
+        if isinstance(cursor, MonitorError):
+            yield cursor
+            continue
         try:
-            continued.append((one, known.continued(one)))
+            yield from _object(settings, found, cursor, request, pool)
         except OSError as error:
-            yield UnreachableError(one.path, error.strerror or "cannot be read", "check its permissions")
-    for one, cursor in continued:
-        if request.again:
-            cursor = structs.replace(cursor, position=0)  # noqa: PLW2901 - the same cursor, rewound
-        try:
-            yield from _object(settings, one, cursor, request, pool)
-        except OSError as error:
-            yield UnreachableError(one.path, error.strerror or "cannot be read", "check its permissions")
+            yield unreadable(found.path, error)
 
 
 def _object(settings: Settings, found: Found, cursor: Cursor, request: Request, pool: Pool) -> Iterator[Started]:

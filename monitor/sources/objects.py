@@ -8,7 +8,7 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from glob import escape, iglob
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from msgspec import Struct, structs
 
 from monitor.domain.stretch import Cursor
-from monitor.errors import SettingsError
+from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources.parse import FINGERPRINT_BYTES, fingerprint
 
 _LABEL = re.compile(r"\{([a-z_]+)\}")
@@ -176,47 +176,68 @@ def skip(stream: BinaryIO, size: int) -> bytes:
 
 
 class Known:
-    """The cursors of one source, as they were when its collection began, asked which of them an object continues."""
+    """The cursors of one source, as they were when its collection began, and the objects that they go on in."""
 
-    def __init__(self, cursors: list[Cursor]) -> None:
-        self._by_name: dict[str, Cursor] = {}
+    def __init__(self, cursors: Iterable[Cursor]) -> None:
+        self._by_name: dict[str, list[Cursor]] = {}
         self._by_head: dict[str, list[Cursor]] = {}
         self._short: list[Cursor] = []
         self._generations: dict[str, int] = {}
-        for cursor in sorted(cursors, key=lambda one: one.generation):
-            self._add(cursor)
+        for cursor in sorted(cursors, key=lambda one: (-one.position, -one.generation)):
+            self._by_name.setdefault(cursor.name, []).append(cursor)
+            self._generations[cursor.object] = max(self._generations.get(cursor.object, 0), cursor.generation)
+            if cursor.position >= FINGERPRINT_BYTES:
+                self._by_head.setdefault(cursor.head, []).append(cursor)
+            elif cursor.position:
+                self._short.append(cursor)
 
-    def _add(self, cursor: Cursor) -> None:
-        self._by_name[cursor.name] = cursor
-        self._generations[cursor.object] = max(self._generations.get(cursor.object, 0), cursor.generation)
-        if cursor.position >= FINGERPRINT_BYTES:
-            self._by_head.setdefault(cursor.head, []).append(cursor)
-        elif cursor.position:
-            self._short.append(cursor)
+    def continued(self, found: Iterable[Found]) -> Iterator[tuple[Found, Cursor | MonitorError]]:
+        """Yield every object with the cursor from which reading goes on.
 
-    def unchanged(self, found: Found) -> bool:
-        """Whether the object looks as it did when it was last read to its end."""
-        own = self._by_name.get(found.path)
-        return own is not None and own.seen == found.seen and own.labels == found.label_text()
-
-    def continued(self, found: Found) -> Cursor:
-        """Return the cursor from which reading this object goes on.
-
-        1 its own, if the bytes before its position are still there; 2 that of another name, if they are here (renamed, or copied
-        and then truncated); 3 a new one at 0, in the next generation of its name.
+        1 an object that looks as it did keeps its cursor and is not opened; 2 the others take the cursors whose bytes they hold, the
+        furthest first and, among equals, that of their own name first: they grew, were renamed, or were copied and then truncated;
+        3 who is left over is new, in the next generation of its name. No cursor goes on in two objects.
         """
-        own = self._by_name.get(found.path)
-        labels = found.label_text()
-        if own is not None and own.position == 0 and own.labels == labels:
-            return own
+        listed = list(found)
+        claimed: dict[str, Cursor | MonitorError] = {}
+        claimed |= {one.path: cursor for one in listed if (cursor := self._unchanged(one))}
+        taken = {cursor.key for cursor in claimed.values() if isinstance(cursor, Cursor)}
+        matches: list[tuple[int, bool, Found, Cursor]] = []
+        for one in listed:
+            try:
+                matches += [] if one.path in claimed else self._matches(one, taken)
+            except OSError as error:
+                claimed[one.path] = unreadable(one.path, error)
+        for _, _, one, cursor in sorted(matches, key=lambda match: match[:2]):
+            if one.path not in claimed and cursor.key not in taken:
+                claimed[one.path] = structs.replace(cursor, name=one.path)
+                taken.add(cursor.key)
+        for one in listed:
+            yield one, claimed.get(one.path) or self._new(one)
+
+    def _unchanged(self, found: Found) -> Cursor | None:
+        own = self._by_name.get(found.path, [])
+        return next((one for one in own if one.seen == found.seen and one.labels == found.label_text()), None)
+
+    def _matches(self, found: Found, taken: set[str]) -> Iterator[tuple[int, bool, Found, Cursor]]:
         first, _ = beginning(found.path, FINGERPRINT_BYTES)
-        candidates = ([own] if own else []) + self._by_head.get(fingerprint(first), []) + self._short
-        for cursor in candidates:
-            if cursor.labels == labels and _holds(found, first, cursor):
-                return structs.replace(cursor, name=found.path)
+        labels = found.label_text()
+        for cursor in [*self._by_head.get(fingerprint(first), []), *self._short]:
+            if cursor.key not in taken and cursor.labels == labels and _holds(found, first, cursor):
+                yield -cursor.position, cursor.name != found.path, found, cursor
+
+    def _new(self, found: Found) -> Cursor:
+        for own in self._by_name.get(found.path, []):
+            if own.position == 0 and own.labels == found.label_text():
+                return own
         generation = self._generations.get(found.path, 0) + 1
         self._generations[found.path] = generation
-        return Cursor(name=found.path, object=found.path, generation=generation, labels=labels)
+        return Cursor(name=found.path, object=found.path, generation=generation, labels=found.label_text())
+
+
+def unreadable(path: str, error: OSError) -> UnreachableError:
+    """Tell that a file cannot be read."""
+    return UnreachableError(path, error.strerror or "cannot be read", "check its permissions")
 
 
 def _holds(found: Found, first: bytes, cursor: Cursor) -> bool:

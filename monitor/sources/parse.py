@@ -91,7 +91,7 @@ def parse_document(task: Task, data: bytes) -> Parsed:
     outcome = rows.decode(data, task.reading)
     if isinstance(outcome, Rejected) and not task.final and not data.endswith((b"}", b"}\n", b"\n\n")):
         return Parsed(begin=task.start, end=task.start)
-    rows.take(outcome, task.start, len(data))
+    rows.take(outcome, task.start, data)
     end = task.start + len(data)
     return rows.parsed(task.start, end, **_marks(data, end))
 
@@ -171,7 +171,7 @@ class _Rows:
             if line[-1] != LINE_FEED:
                 if size > MAX_RECORD_BYTES:
                     size += _skip_line(stream)
-                    self.take(Rejected(TOO_LONG), position, size)
+                    self.take(Rejected(TOO_LONG), position, b"", size)
                 elif not self._last_line(line, position):
                     break
             elif size > 1:
@@ -181,7 +181,7 @@ class _Rows:
                     identities(hash_(scope + outcome.identity.encode("utf-8", "surrogatepass")) >> 1)
                     self.read += 1
                 elif size > SHORTEST_RECORD or line.strip():
-                    self.take(outcome, position, size - 1)
+                    self.take(outcome, position, line)
             position += size
         return position
 
@@ -194,28 +194,33 @@ class _Rows:
             if not self.task.final:
                 return False
             outcome = Rejected(UNFINISHED)
-        self.take(outcome, position, len(line))
+        self.take(outcome, position, line)
         return True
 
-    def take(self, outcome: "Outcome | list[Outcome]", position: int, length: int) -> None:
+    def take(self, outcome: Outcome | list[Outcome], position: int, record: bytes, length: int = 0) -> None:
         """File one record's outcome, or those of all the requests that one record holds."""
         outcomes = outcome if isinstance(outcome, list) else [outcome]
         for index, one in enumerate(outcomes):
             self.read += 1
             if isinstance(one, Rejected):
-                self.rejected.append(Misread(position + index, length, one.reason))
+                self.rejected.append(Misread(position + index, length or len(record.rstrip(b"\n")), one.reason))
             elif isinstance(one, Ignored):
                 self.ignored[one.reason] += 1
             elif self.task.minutes and not self.task.minutes[0] <= one.minute < self.task.minutes[1]:
                 self.ignored["outside the asked days"] += 1
             else:
                 self.events.append(one)
-                self.identities.append(xxh3_64_intdigest(self.scope + self._identity(one, position, index)) >> 1)
+                self.identities.append(xxh3_64_intdigest(self.scope + self._identity(one, position, index, record)) >> 1)
 
-    def _identity(self, event: UsageEvent, position: int, index: int) -> bytes:
+    def _identity(self, event: UsageEvent, position: int, index: int, record: bytes) -> bytes:
+        """What the request calls itself, else its place.
+
+        Files that begin alike may be taken for one another while no more than that has been read of them; the record's own bytes
+        keep the requests at equal places in them apart.
+        """
         if event.identity:
             return event.identity.encode("utf-8", "surrogatepass")
-        return self.object_key + b"%d\0%d" % (position, index)
+        return self.object_key + b"%d\0%d\0" % (position, index) + record.strip()
 
     def parsed(self, begin: int, end: int, *, head: bytes = b"", tail: bytes = b"") -> Parsed:
         """Turn what was collected into columns; `head` and `tail` are the bytes that the object is known by."""

@@ -48,15 +48,24 @@ def loads_bytes(record: bytes) -> Any:
         raise UnreadableError(NOT_UTF8) from None
 
 
-def object_in(record: bytes) -> dict[str, Any]:
-    """Decode a JSON object without checking its fields; UnreadableError for anything else."""
+def decode(record: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a record as the decoder's type, with a second look; UnreadableError says what is wrong."""
     try:
-        value = msgspec.json.decode(record, strict=True)
+        value = decoder.decode(record)
+        # msgspec skips unused text without looking at it; a record that is not UTF-8 throughout is not JSON.
+        if not record.isascii():
+            record.decode("utf-8")
     except (ValueError, RecursionError):
-        value = loads_bytes(record)
-    if not isinstance(value, dict):
-        raise UnreadableError("not a JSON object")
+        return convert(loads_bytes(record), decoder.type)
     return value
+
+
+_objects = msgspec.json.Decoder(dict[str, Any])
+
+
+def decode_object(record: bytes) -> dict[str, Any]:
+    """Decode a JSON object without checking its fields; UnreadableError for anything else."""
+    return decode(record, _objects)
 
 
 def _whole_number(digits: str) -> int:

@@ -59,7 +59,6 @@ def move(connection: "Connection", source_id: int, before: Cursor, after: Cursor
     """Move a cursor; MovedCursorError if it no longer stands where it was when reading began."""
     here = sa.and_(
         cursor.c.source_id == source_id,
-        cursor.c.name == after.name,
         cursor.c.object == after.object,
         cursor.c.generation == after.generation,
     )

@@ -285,11 +285,11 @@ cursor = Table(
     "cursor",
     metadata,
     Column("source_id", ForeignKey("source.id"), primary_key=True),
-    Column("name", Text, primary_key=True),
-    # One life of one object: its name at first sight and the generation of that name. A renamed or copied file keeps
-    # them under its new name, a replaced one gets the next generation; records without an id are told apart by them.
+    # One life of one object: its name at first sight and the generation of that name. A file that is renamed keeps them
+    # under its new name, one that is replaced gets the next generation; records without an id are told apart by them.
     Column("object", Text, primary_key=True),
     Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
     Column("labels", Text, nullable=False),
     Column("format", Text, nullable=False),
     Column("position", BigInteger, nullable=False),
