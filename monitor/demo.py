@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from monitor import reporting
 from monitor.collect import SourceResult, collect
 from monitor.config import load
-from monitor.domain.answer import Answer, Question
+from monitor.domain.answer import Answer
 from monitor.domain.period import Period
 from monitor.errors import MonitorError
+from monitor.presenting import render
 from monitor.sample.folder import write_sample
 from monitor.sample.traffic import WEEK
 from monitor.store import migrate
@@ -45,7 +46,7 @@ def run(target: Path) -> None:
     finally:
         engine.dispose()
     for name in SHOWN:
-        reporting.write(answers[name], "table", sys.stdout)
+        sys.stdout.write(render(answers[name], "table") + "\n")
     for name, answer in answers.items():
         _write(answer, target / "reports" / name)
     _tell_what_next(target)
@@ -59,14 +60,14 @@ def _refuse_errors(results: list[SourceResult]) -> None:
 
 def _ask(engine: "Engine", settings: "Settings", name: str) -> Answer:
     period = Period(first=WEEK[0], last=WEEK[-1])
-    return reporting.run(engine, settings, name, Question(period=period, now=NOW))
+    return reporting.run(engine, settings, name, period=period, now=NOW)
 
 
 def _write(answer: Answer, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     for form, ending in (("html", ".html"), ("csv", ".csv")):
         with target.with_suffix(ending).open("w", encoding="utf-8", newline="") as stream:
-            reporting.write(answer, form, stream)
+            stream.write(render(answer, form))
 
 
 def _tell_what_next(target: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -56,6 +57,10 @@ class Application(Verbs):
         given = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         extra["prog_name"] = "maas-monitor"
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                # A terminal that cannot show a character gets a question mark, not a failure.
+                stream.reconfigure(errors="replace")
         run = super().main
         sys.exit(_guarded(lambda: run(given, **extra), debug="--debug" in given))
 

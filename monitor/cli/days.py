@@ -1,6 +1,8 @@
 """Days as people type them, turned into a period."""
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta, tzinfo
+from typing import TypeVar
 
 import click
 from msgspec import Struct
@@ -11,7 +13,10 @@ from monitor.errors import SettingsError
 FORMS = "write YYYY-MM-DD, today or yesterday"
 
 
-def day_options(command: click.Command) -> click.Command:
+Callback = TypeVar("Callback", bound=Callable[..., object])
+
+
+def day_options(command: Callback) -> Callback:
     """Give a command --from, --to, --day and --month."""
     for option in (
         click.option("--month", metavar="YYYY-MM", help="One calendar month."),

@@ -1,11 +1,11 @@
 """`report` and `reports`: run one report, or list them."""
 
+import os
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import tzinfo
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfoNotFoundError
 
 import click
@@ -15,13 +15,12 @@ from monitor.cli.days import Given, asked, day_options, default, parse_instant
 from monitor.cli.invocation import Invocation, Verb, opened
 from monitor.domain.period import Period, zone_named
 from monitor.errors import SettingsError
+from monitor.presenting import formats, render
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from monitor.domain.answer import Answer
-
-FORMATS = ["table", "csv", "json", "html", "markdown"]
 
 
 @click.command("report", cls=Verb)
@@ -30,7 +29,7 @@ FORMATS = ["table", "csv", "json", "html", "markdown"]
 @click.option("--workspace", metavar="W", help="Only this workspace.")
 @click.option("--tz", metavar="ZONE", help="Whose midnights separate days; default report.timezone of the settings.")
 @click.option("--as-of", metavar="T", help="What was known then: a day (its end) or an RFC 3339 time.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the ending of -o, else table.")
+@click.option("--format", "form", type=click.Choice(formats()), help="Default: by the ending of -o, else table.")
 @click.option(
     "-o", "--output", "target", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write here."
 )
@@ -41,25 +40,25 @@ def report_command(invocation: Invocation, /, name: str, **typed: Any) -> None:
     Without days it covers the calendar month that holds now, in the report's time zone.
     """
     from monitor import reporting
-    from monitor.domain.answer import Question
+    from monitor.describe import describe_settings
 
     settings = invocation.settings()
-    zone_name = typed["tz"] or settings.report.timezone
-    zone = _zone(zone_name)
+    zone = _zone(typed["tz"] or settings.report.timezone)
     given = Given(since=typed["since"], to=typed["to"], day=typed["day"], month=typed["month"])
-    period = asked(given, now=invocation.now, zone=zone)
-    question = Question(
-        period=period or default(invocation.now, zone),
-        now=invocation.now,
-        zone=zone_name,
-        workspace=typed["workspace"],
-        as_of=parse_instant(typed["as_of"]) if typed["as_of"] else None,
-    )
+    asked_for = asked(given, now=invocation.now, zone=zone)
+    period = asked_for or default(invocation.now, zone)
+    as_of = parse_instant(typed["as_of"]) if typed["as_of"] else None
     with opened(settings) as engine:
-        answer = reporting.run(engine, settings, name, question)
-        if not answer.rows and period is None:
-            _tell_span(engine, question.period)
-    _write(answer, typed["form"], typed["target"])
+        if settings.file:
+            # Prices and quotas that were edited since the last collection count at once.
+            describe_settings(engine, settings)
+        asking = {"period": period, "now": invocation.now, "workspace": typed["workspace"], "as_of": as_of}
+        answer = reporting.run(engine, settings, name, **asking)
+        if not answer.rows and asked_for is None:
+            _tell_span(engine, period)
+    write(answer, typed["form"] or _format_of(typed["target"]), typed["target"])
+    if typed["target"]:
+        click.echo(f"Wrote {typed['target']}", err=True)
 
 
 @click.command("reports", cls=Verb)
@@ -93,26 +92,18 @@ def _tell_span(engine: "Engine", period: Period) -> None:
     click.echo(f"maas-monitor: no usage between {period.first} and {period.last}; {held}", err=True)
 
 
-def _write(answer: "Answer", form: str | None, target: Path | None) -> None:
-    from monitor import reporting
-
-    chosen = form or _format_of(target)
-    with _opened(target) as stream:
-        reporting.write(answer, chosen, stream)
-    if target:
-        click.echo(f"Wrote {target}", err=True)
+def write(answer: "Answer", form: str, target: Path | None) -> None:
+    """Write an answer to a file as it is, or to stdout: there in the terminal's width and colours if it is one."""
+    if target is not None:
+        # Line ends are the format's own: CSV has CRLF on every system.
+        with target.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(render(answer, form))
+        return
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    click.echo(render(answer, form, width=width, color=terminal and "NO_COLOR" not in os.environ), nl=False)
 
 
 def _format_of(target: Path | None) -> str:
     endings = {".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".md": "markdown"}
     return endings.get(target.suffix.lower(), "table") if target else "table"
-
-
-@contextmanager
-def _opened(target: Path | None) -> Iterator[IO[str]]:
-    """The file to write to, or stdout; line ends are the report's own (CSV has CRLF)."""
-    if target is None:
-        yield sys.stdout
-        return
-    with target.open("w", encoding="utf-8", newline="") as stream:
-        yield stream
