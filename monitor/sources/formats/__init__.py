@@ -11,7 +11,7 @@ Its file is called like it, with underscores. Others add theirs as entry points 
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -66,31 +66,21 @@ def named(name: str) -> Format:
 def detect(sample: bytes) -> Format | None:
     """Say of which format a file is that begins with `sample`; None if nothing in it is recognised.
 
-    Every JSON object among its lines has a vote, as has the file itself where it is one JSON body over many lines or an
-    SSE transcript; a last line cut by the sample counts as far as it goes. On a tie the format believed more wins.
+    Every line that is a JSON object, or the data of a stream, has a vote; where none is recognised, the file itself as one
+    JSON body over many lines, and the last line as far as the sample goes. On a tie the format believed more wins.
     """
-    votes = Counter(one.NAME for one in map(_recognised, _records(sample[:SAMPLE_BYTES])) if one)
-    names = list(formats())
-    best = max(votes, key=lambda name: (votes[name], -names.index(name)), default=None)
-    return formats()[best] if best else None
-
-
-def _recognised(record: Mapping[str, Any]) -> Format | None:
-    return next((one for one in formats().values() if one.recognises(record)), None)
-
-
-def _records(sample: bytes) -> Iterator[Mapping[str, Any]]:
-    text = sample.decode("utf-8-sig", errors="replace")
+    text = sample[:SAMPLE_BYTES].decode("utf-8-sig", errors="replace")
     lines = [line for line in text.split("\n") if line.strip()]
-    found = False
-    for line in lines:
-        record = _object(line.removeprefix("data:"))
-        if record:
-            found = True
-            yield record
-    if not found:
-        yield _leading_fields(text)
-        yield _leading_fields(lines[-1] if lines else "")
+    votes = _votes(_object(line.removeprefix("data:")) for line in lines)
+    if not votes and lines:
+        votes = _votes([_leading_fields(text), _leading_fields(lines[-1])])
+    return next((one for name, one in formats().items() if votes[name] == max(votes.values())), None) if votes else None
+
+
+def _votes(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    known = formats().values()
+    recognised = (next((one for one in known if one.recognises(record)), None) for record in records)
+    return Counter(one.NAME for one in recognised if one)
 
 
 def _object(text: str) -> dict[str, Any]:
