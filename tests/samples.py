@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from monitor.settings import Settings
 from monitor.sources import files
-from monitor.store.engine import reading
+from monitor.store.engine import open_engine, reading
 from monitor.store.tables import usage_day
 from monitor.store.verify import verify
 
@@ -53,6 +53,15 @@ def totals(engine: sa.Engine) -> tuple[int, int]:
         sums = sa.select(sa.func.sum(day.requests), sa.func.sum(day.prompt_tokens))
         requests, tokens = connection.execute(sums).one()
     return int(requests or 0), int(tokens or 0)
+
+
+def totals_at(url: str) -> tuple[int, int]:
+    """The same, of a store that nobody has opened."""
+    engine = open_engine(url)
+    try:
+        return totals(engine)
+    finally:
+        engine.dispose()
 
 
 def expected(numbers: Iterable[int]) -> tuple[int, int]:

@@ -94,34 +94,42 @@ def _open_postgresql(url: sa.engine.URL) -> "Engine":
 @contextmanager
 def writing(engine: "Engine") -> Iterator["Connection"]:
     """One writing transaction, alone: BEGIN IMMEDIATE on SQLite, an advisory lock on PostgreSQL; commits at the end."""
-    try:
-        with engine.connect() as plain:
-            connection = plain.execution_options(sqlite_begin="IMMEDIATE")
-            with connection.begin():
-                if engine.dialect.name == "postgresql":
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITE_LOCK)))
-                yield connection
-    except sa.exc.OperationalError as error:
-        raise unreachable(engine, error) from error
+    with telling(engine), engine.connect() as plain:
+        connection = plain.execution_options(sqlite_begin="IMMEDIATE")
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITE_LOCK)))
+            yield connection
 
 
 @contextmanager
 def reading(engine: "Engine") -> Iterator["Connection"]:
     """One reading transaction: everything read in it is of the same moment."""
+    with telling(engine), engine.connect() as plain:
+        connection = plain
+        if engine.dialect.name == "postgresql":
+            connection = plain.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def telling(engine: "Engine") -> Iterator[None]:
+    """Turn the driver's word that the store is out of reach, full or locked into an error of ours.
+
+    Bulk rows go past SQLAlchemy, so that the driver's own errors come here too.
+    """
     try:
-        with engine.connect() as plain:
-            connection = plain
-            if engine.dialect.name == "postgresql":
-                connection = plain.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                yield connection
+        yield
     except sa.exc.OperationalError as error:
-        raise unreachable(engine, error) from error
+        raise _unreachable(engine, error.orig) from error
+    except engine.dialect.loaded_dbapi.OperationalError as error:  # type: ignore[union-attr]
+        raise _unreachable(engine, error) from error
 
 
-def unreachable(engine: "Engine", error: sa.exc.OperationalError) -> UnreachableError:
+def _unreachable(engine: "Engine", error: object) -> UnreachableError:
     """Tell what the driver said in one line, without the statement and its values and without the password."""
-    said = str(error.orig).strip().splitlines()
+    said = str(error).strip().splitlines()
     return UnreachableError(
         engine.url.render_as_string(hide_password=True), said[0] if said else "no answer", "is it running and writable?"
     )

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from monitor.errors import MonitorError
 from monitor.folders import folder
-from monitor.store.engine import WRITE_LOCK, unreachable
+from monitor.store.engine import WRITE_LOCK, telling
 from monitor.store.tables import metadata
 
 if TYPE_CHECKING:
@@ -73,11 +73,8 @@ def known() -> list[str]:
 
 def current(engine: "Engine") -> str | None:
     """The revision the store has; None if it has none. UnreachableError if the store does not answer."""
-    try:
-        with engine.connect() as connection:
-            return _revision(connection)
-    except sa.exc.OperationalError as error:
-        raise unreachable(engine, error) from error
+    with telling(engine), engine.connect() as connection:
+        return _revision(connection)
 
 
 def ensure(engine: "Engine") -> None:
@@ -125,28 +122,22 @@ def check(engine: "Engine") -> list[str]:
     """Compare the store's tables with those the program expects; one line per difference, none if they are equal."""
     from monitor.store.schema import describe, describe_intended
 
-    try:
-        with engine.connect() as connection:
-            found = describe(connection, metadata.tables)
-            expected = describe_intended(connection, metadata)
-    except sa.exc.OperationalError as error:
-        raise unreachable(engine, error) from error
+    with telling(engine), engine.connect() as connection:
+        found = describe(connection, metadata.tables)
+        expected = describe_intended(connection, metadata)
     missing = [f"missing: {line}" for line in sorted(expected - found)]
     return missing + [f"not expected: {line}" for line in sorted(found - expected)]
 
 
 @contextmanager
 def _migrating(engine: "Engine") -> Iterator["Connection"]:
-    try:
-        with engine.connect() as plain, _unenforced(plain):
-            connection = plain.execution_options(sqlite_begin="IMMEDIATE")
-            with connection.begin():
-                if engine.dialect.name == "postgresql":
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITE_LOCK)))
-                yield connection
-                _check_foreign_keys(engine, connection)
-    except sa.exc.OperationalError as error:
-        raise unreachable(engine, error) from error
+    with telling(engine), engine.connect() as plain, _unenforced(plain):
+        connection = plain.execution_options(sqlite_begin="IMMEDIATE")
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITE_LOCK)))
+            yield connection
+            _check_foreign_keys(engine, connection)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def verify(connection: "Connection") -> Iterator[str]:
     Minutes from before the events were pruned have nothing left to be held against, and are passed over.
     """
     kept_from = int(noted(connection, PRUNED) or 0)
-    names = dict(connection.execute(sa.select(deployment.c.id, deployment.c.name)).tuples().all())
+    names = {row.id: row.name for row in connection.execute(sa.select(deployment.c.id, deployment.c.name))}
     summed = _summed_events().where(usage_event.c.minute >= kept_from)
     stored = _rollup(usage_minute, "minute").where(usage_minute.c.minute >= kept_from)
     for row in _differences(connection, summed, stored):
