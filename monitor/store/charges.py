@@ -1,0 +1,263 @@
+"""Charges: what was billed, pull by pull, each replacing what was known of its scopes and days.
+
+Recording a pull: 1 one with the same fingerprint was recorded before: nothing changes; 2 what was current of the scopes
+and days that the pull answers for gets `superseded_at`, whichever source it came from; 3 the pull, its days and its
+charges are inserted with `recorded_at`; all in the caller's one transaction (monitor.store.engine.writing). A pull that
+answers for no day supersedes nothing. A row counts at an instant if it was recorded by then and not superseded yet.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from monitor.domain.money import EXACT, from_store, plain, to_store
+from monitor.domain.records import Charge
+from monitor.store.tables import charge, charged_resource, cost_day, cost_pull
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+QUANTITY = 6
+"""Consumed quantities are kept in 1e-6 units."""
+LARGEST = 2**63 - 1
+AT_ONCE = 500
+ROWS_AT_ONCE = 10_000
+
+
+class CostPull(Struct, frozen=True, kw_only=True):
+    """What one answer of a biller says: for every (scope, UTC day) of `days` the charges it has, which may be none.
+
+    `object` names where it came from; `fingerprint` is the same only for an answer that says the same.
+    """
+
+    source_id: int
+    object: str
+    fingerprint: str
+    recorded_at: datetime
+    charges: Sequence[Charge]
+    days: Mapping[tuple[str, int], int]
+
+
+class PullResult(Struct, frozen=True, kw_only=True):
+    """How many charges of a pull were new, and how many had been recorded with the same pull before."""
+
+    stored: int
+    duplicates: int
+
+
+class Billed(Struct, frozen=True, kw_only=True):
+    """The sum of the charges of one UTC day, resource, meter, model and currency.
+
+    `consumed_quantity` is in single units (tokens, hours), over the charges whose unit is known, None if it is of none;
+    `rows_without_quantity` of the `rows` charges have no known one. `deployment_id` None: unattributed.
+    """
+
+    day: int
+    deployment_id: int | None
+    resource_id: str
+    meter: str
+    model: str | None
+    currency: str
+    billed_cost: Decimal
+    consumed_quantity: Decimal | None
+    rows: int
+    rows_without_quantity: int
+    recorded_at: datetime
+
+
+class KnownDay(Struct, frozen=True, kw_only=True):
+    """A scope and UTC day that a pull has answered for, with the number of charges it has."""
+
+    scope: str
+    day: int
+    rows: int
+    recorded_at: datetime
+
+
+def record_pull(connection: "Connection", pull: CostPull) -> PullResult:
+    """Record a pull, in the steps above."""
+    if pull.fingerprint in known_fingerprints(connection, pull.source_id):
+        return PullResult(stored=0, duplicates=len(pull.charges))
+    _supersede(connection, pull)
+    number = _insert_pull(connection, pull)
+    _insert_days(connection, pull, number)
+    _insert_charges(connection, pull, number)
+    return PullResult(stored=len(pull.charges), duplicates=0)
+
+
+def known_fingerprints(connection: "Connection", source_id: int) -> set[str]:
+    """Return the fingerprints of the pulls that were recorded from a source."""
+    return set(connection.scalars(sa.select(cost_pull.c.fingerprint).where(cost_pull.c.source_id == source_id)))
+
+
+def billed(connection: "Connection", first_day: int, last_day: int, as_of: datetime | None = None) -> list[Billed]:
+    """Return what was billed for the UTC days (both inclusive), as known now or at an instant."""
+    keys = (
+        charge.c.charge_period_start,
+        charged_resource.c.deployment_id,
+        charged_resource.c.resource_id,
+        charge.c.meter,
+        charge.c.model,
+        charge.c.billing_currency,
+    )
+    query = (
+        sa.select(*keys, *_sums(), sa.func.count(charge.c.consumed_quantity), sa.func.max(charge.c.recorded_at))
+        .join(charged_resource, charged_resource.c.id == charge.c.resource)
+        .where(charge.c.charge_period_start.between(first_day, last_day), *known(charge, as_of))
+        .group_by(*keys)
+        .order_by(charge.c.charge_period_start, charged_resource.c.resource_id, charge.c.meter)
+    )
+    return [_billed(row) for row in connection.execute(query)]
+
+
+def known_days(
+    connection: "Connection", first_day: int, last_day: int, as_of: datetime | None = None
+) -> list[KnownDay]:
+    """Return the scopes and UTC days (both inclusive) that are known; any other day is not known, which is not zero."""
+    query = (
+        sa.select(cost_day.c.scope, cost_day.c.day, cost_day.c.rows, cost_day.c.recorded_at)
+        .where(cost_day.c.day.between(first_day, last_day), *known(cost_day, as_of))
+        .order_by(cost_day.c.day, cost_day.c.scope)
+    )
+    return [KnownDay(scope=row[0], day=row[1], rows=row[2], recorded_at=row[3]) for row in connection.execute(query)]
+
+
+def known(table: sa.Table, as_of: datetime | None) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions under which a row of `charge` or `cost_day` counts, now or at an instant."""
+    if as_of is None:
+        return [table.c.superseded_at.is_(None)]
+    return [
+        table.c.recorded_at <= as_of,
+        sa.or_(table.c.superseded_at.is_(None), table.c.superseded_at > as_of),
+    ]
+
+
+def _sums() -> list[sa.ColumnElement[Any]]:
+    return [
+        sa.func.sum(charge.c.billed_cost),
+        sa.func.sum(charge.c.billed_cost_remainder),
+        sa.func.sum(charge.c.consumed_quantity),
+        sa.func.count(),
+    ]
+
+
+def _billed(row: Any) -> Billed:
+    day, deployment_id, resource_id, meter, model, currency, nano, remainder, quantity, rows, measured, recorded_at = (
+        row
+    )
+    return Billed(
+        day=day,
+        deployment_id=deployment_id,
+        resource_id=resource_id,
+        meter=meter,
+        model=model,
+        currency=currency,
+        billed_cost=from_store(int(nano), int(remainder)),
+        consumed_quantity=None if quantity is None else plain(EXACT.scaleb(Decimal(int(quantity)), -QUANTITY)),
+        rows=rows,
+        rows_without_quantity=rows - measured,
+        recorded_at=recorded_at,
+    )
+
+
+def _supersede(connection: "Connection", pull: CostPull) -> None:
+    by_scope: dict[str, list[int]] = defaultdict(list)
+    for scope, day in pull.days:
+        by_scope[scope].append(day)
+    for scope, covered in by_scope.items():
+        for some in _chunks(sorted(covered), AT_ONCE):
+            for table, day_column in ((charge, charge.c.charge_period_start), (cost_day, cost_day.c.day)):
+                connection.execute(
+                    sa.update(table)
+                    .where(table.c.scope == scope, day_column.in_(some), table.c.superseded_at.is_(None))
+                    .values(superseded_at=pull.recorded_at)
+                )
+
+
+def _insert_pull(connection: "Connection", pull: CostPull) -> int:
+    covered = [day for _, day in pull.days]
+    row = {
+        "source_id": pull.source_id,
+        "object": pull.object,
+        "fingerprint": pull.fingerprint,
+        "recorded_at": pull.recorded_at,
+        "first_day": min(covered, default=None),
+        "last_day": max(covered, default=None),
+        "rows": len(pull.charges),
+    }
+    number: int = connection.execute(sa.insert(cost_pull).returning(cost_pull.c.id).values(row)).scalar_one()
+    return number
+
+
+def _insert_days(connection: "Connection", pull: CostPull, number: int) -> None:
+    rows = [
+        {"scope": scope, "day": day, "pull_id": number, "recorded_at": pull.recorded_at, "rows": count}
+        for (scope, day), count in pull.days.items()
+    ]
+    if rows:
+        connection.execute(sa.insert(cost_day), rows)
+
+
+def _insert_charges(connection: "Connection", pull: CostPull, number: int) -> None:
+    resources = _resource_numbers(connection, {one.resource_id for one in pull.charges})
+    for some in _chunks(pull.charges, ROWS_AT_ONCE):
+        rows = [_row(one, resources[one.resource_id], number, pull.recorded_at) for one in some]
+        connection.execute(sa.insert(charge), rows)
+
+
+def _row(one: Charge, resource: int, pull_id: int, recorded_at: datetime) -> dict[str, Any]:
+    nano, remainder = to_store(one.billed_cost)
+    return {
+        "pull_id": pull_id,
+        "resource": resource,
+        "scope": one.sub_account_id or one.billing_account_id,
+        "charge_period_start": one.charge_period_start,
+        "meter": one.meter,
+        "meter_name": one.meter_name,
+        "model": one.model,
+        "marketplace": one.marketplace,
+        "billed_cost": nano,
+        "billed_cost_remainder": remainder,
+        "billed_cost_text": str(one.billed_cost),
+        "billing_currency": one.billing_currency,
+        "consumed_quantity": _whole(one.consumed_quantity),
+        "pricing_quantity_text": None if one.pricing_quantity is None else str(one.pricing_quantity),
+        "pricing_unit": one.pricing_unit,
+        "sub_account_id": one.sub_account_id,
+        "billing_account_id": one.billing_account_id,
+        "publisher_name": one.publisher_name,
+        "charge_category": one.charge_category,
+        "recorded_at": recorded_at,
+    }
+
+
+def _whole(quantity: Decimal | None) -> int | None:
+    """Return a quantity in 1e-6 units, None if there is none or it is larger than the store can count."""
+    if quantity is None:
+        return None
+    whole = int(EXACT.to_integral_value(EXACT.scaleb(quantity, QUANTITY)))
+    return whole if abs(whole) <= LARGEST else None
+
+
+def _resource_numbers(connection: "Connection", names: set[str]) -> dict[str, int]:
+    """Return the numbers of the charged resources, those seen for the first time included."""
+    numbers: dict[str, int] = {}
+    for some in _chunks(sorted(names), AT_ONCE):
+        query = sa.select(charged_resource.c.resource_id, charged_resource.c.id)
+        asked = charged_resource.c.resource_id.in_(some)
+        numbers |= {row[0]: row[1] for row in connection.execute(query.where(asked))}
+        missing = [{"resource_id": name} for name in some if name not in numbers]
+        if missing:
+            connection.execute(sa.insert(charged_resource), missing)
+            numbers |= {row[0]: row[1] for row in connection.execute(query.where(asked))}
+    return numbers
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
