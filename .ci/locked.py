@@ -11,6 +11,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -24,7 +25,7 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found.group()).lower()
 
 
-def roots(part: str, settings: dict) -> set[str]:
+def roots(part: str, settings: dict[str, Any]) -> set[str]:
     """The packages that a part names itself; SystemExit if there is no such part."""
     project, groups = settings["project"], settings["dependency-groups"]
     listed = {"dependencies": project["dependencies"], **project["optional-dependencies"], **groups}
