@@ -3,7 +3,8 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
@@ -64,11 +65,30 @@ class Application(Verbs):
         run = super().main
         sys.exit(_guarded(lambda: run(given, **extra), debug="--debug" in given))
 
+    def make_context(self, *positional: Any, **extra: Any) -> click.Context:
+        """Parse the arguments; --help and --version write and end here."""
+        with _forgiving():
+            return super().make_context(*positional, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb and flush what it wrote while a closed pipe can still be forgiven."""
-        result = super().invoke(ctx)
-        sys.stdout.flush()
-        return result
+        with _forgiving():
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+
+
+class DeafError(Exception):
+    """Whoever read our output has seen enough."""
+
+
+@contextmanager
+def _forgiving() -> Iterator[None]:
+    """Take a closed pipe out of the hands of click, which would make status 1 of it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise DeafError from None
 
 
 def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
@@ -76,8 +96,8 @@ def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
     try:
         status = run()
         return status if isinstance(status, int) else 0
-    except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter would complain when it flushes once more at its end.
+    except DeafError:
+        # The interpreter would complain when it flushes once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (click.exceptions.Abort, KeyboardInterrupt):

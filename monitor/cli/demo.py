@@ -22,12 +22,12 @@ def demo_command(invocation: Invocation, /, keep: Path | None, serve: bool) -> N
     throttle events, and writes every report as HTML and CSV. With --keep the folder holds monitor.toml and monitor.db,
     ready for every other command; it may be moved, and a second run changes nothing.
     """
-    from monitor.demo import run
-
     if serve:
         raise SettingsError(
             "demo --serve", "the dashboard is not in this version", "leave out --serve and open the HTML files"
         )
     if invocation.config or invocation.store:
         raise SettingsError("demo", "has settings and a store of its own", "leave out --config and --store")
+    from monitor.demo import run
+
     run(keep or Path(tempfile.mkdtemp(prefix="maas-monitor-demo-")))

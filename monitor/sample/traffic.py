@@ -39,7 +39,7 @@ AT_NIGHT = (0, 12, 20, 16, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 
 PROFILES = (
     Profile(deployment="mistral-large-prod", prompt=3800, completion=360, requests=900, hours=OFFICE),
-    Profile(deployment="mistral-nemo-rewrite", prompt=420, completion=60, requests=560, hours=OFFICE),
+    Profile(deployment="mistral-nemo-rewrite", prompt=420, completion=60, requests=500, hours=OFFICE),
     Profile(
         deployment="mistral-small-chat",
         prompt=1150,
