@@ -56,8 +56,10 @@ def formats() -> dict[str, Format]:
 def named(name: str) -> Format:
     """Return the format of that name, importing no other; UnknownNameError if there is none."""
     file = name.replace("-", "_")
-    if file.isidentifier() and find_spec(f"{__name__}.{file}"):
-        return cast(Format, import_module(f"{__name__}.{file}"))
+    if file.isidentifier() and not file.startswith("_") and find_spec(f"{__name__}.{file}"):
+        module = cast(Format, import_module(f"{__name__}.{file}"))
+        if name == module.NAME:
+            return module
     if name not in formats():
         raise UnknownNameError("format", "format", name, list(formats()))
     return formats()[name]
@@ -66,8 +68,8 @@ def named(name: str) -> Format:
 def detect(sample: bytes) -> Format | None:
     """Say of which format a file is that begins with `sample`; None if nothing in it is recognised.
 
-    Every line that is a JSON object, or the data of a stream, has a vote; where none is recognised, the file itself as one
-    JSON body over many lines, and the last line as far as the sample goes. On a tie the format believed more wins.
+    Every line that is a JSON object, or the data of a stream, has a vote; where none is recognised, the file itself as
+    one JSON body over many lines, and the last line as far as the sample goes. On a tie the format believed more wins.
     """
     text = sample[:SAMPLE_BYTES].decode("utf-8-sig", errors="replace")
     lines = [line for line in text.split("\n") if line.strip()]
