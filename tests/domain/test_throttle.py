@@ -131,6 +131,8 @@ def test_no_text_and_no_header_raises(text: str, said: dict[str, str]) -> None:
         ("azure-400-prompt-content_filter.json", Cause.UNKNOWN, None, False),
     ],
 )
-def test_recorded_errors(shared_data: Path, name: str, cause: Cause, wait: int | None, throttled: bool) -> None:
+def test_recorded_errors_say_why_and_how_long(
+    shared_data: Path, name: str, cause: Cause, wait: int | None, throttled: bool
+) -> None:
     text = (shared_data / "errors" / name).read_text(encoding="utf-8")
     assert (classify(429, text), retry_after_ms(text), says_throttled(text)) == (cause, wait, throttled)
