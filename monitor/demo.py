@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor import reporting
-from monitor.collect import SourceResult, collect
+from monitor.collect import collect
+from monitor.tally import SourceResult
 from monitor.config import load
 from monitor.domain.answer import Answer
 from monitor.domain.period import Period

@@ -12,6 +12,7 @@ from monitor.domain.placing import Directory, Placed
 from monitor.domain.quota import DEFAULT, Limits
 from monitor.domain.records import Quota
 from monitor.settings import Deployment, Settings, Workspace
+from monitor.store.attribution import attribute
 from monitor.store.engine import reading, writing
 from monitor.store.inventory import SETTINGS, DescribedDeployment, DescribedWorkspace, Registry, describe
 from monitor.store.meta import noted, write_down
@@ -40,6 +41,7 @@ def describe_settings(engine: "Engine", settings: Settings) -> None:
         )
         sync_prices(connection, listed, "list")
         sync_prices(connection, own, "settings")
+        attribute(connection)
         write_down(connection, DIGEST, digest)
 
 

@@ -13,7 +13,7 @@ from monitor.cli.invocation import Invocation, Verb, opened
 from monitor.errors import SettingsError
 
 if TYPE_CHECKING:
-    from monitor.collect import SourceResult
+    from monitor.tally import SourceResult
 
 COSTS = "cost-export"
 LABELS = ("workspace", "deployment", "model")
@@ -23,7 +23,7 @@ COUNTED = ("read", "stored", "duplicates", "ignored", "quarantined", "bytes")
 @click.command("import", cls=Verb)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
-    "--format", "log_format", metavar="F", default="auto", help=f"A log format, auto, or {COSTS}; default auto."
+    "--format", "as_format", metavar="F", default="auto", help=f"A log format, auto, or {COSTS}; default auto."
 )
 @click.option("--workspace", metavar="W", help="Workspace of records that name none.")
 @click.option("--deployment", metavar="D", help="Deployment of records that name none.")
@@ -43,7 +43,7 @@ def import_command(invocation: Invocation, /, paths: tuple[str, ...], **typed: A
     from monitor.collect import import_files
 
     settings = invocation.settings()
-    sources = [_source(typed["name"], path, typed["log_format"]) for path in paths]
+    sources = [_source(typed["name"], path, typed["as_format"]) for path in paths]
     labels = {label: typed[label] for label in LABELS if typed[label]}
     with opened(settings) as engine, output.progress() as progress:
         results = [

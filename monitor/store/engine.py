@@ -123,7 +123,7 @@ def telling(engine: "Engine") -> Iterator[None]:
         yield
     except sa.exc.OperationalError as error:
         raise _unreachable(engine, error.orig) from error
-    except engine.dialect.loaded_dbapi.OperationalError as error:  # type: ignore[union-attr]
+    except engine.dialect.loaded_dbapi.OperationalError as error:
         raise _unreachable(engine, error) from error
 
 

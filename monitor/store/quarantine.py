@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from msgspec import Struct
 
-from monitor.store.tables import quarantine, source
+from monitor.store.tables import cursor, quarantine, source
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -44,3 +44,41 @@ def quarantined(connection: "Connection", limit: int | None = None) -> list[SetA
 def count_quarantined(connection: "Connection") -> int:
     """Count what is in quarantine."""
     return int(connection.scalar(sa.select(sa.func.count()).select_from(quarantine)) or 0)
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """A record in quarantine with all it takes to read it again; `format` is '' where none was recognised."""
+
+    id: int
+    source_id: int
+    source: str
+    object: str
+    generation: int
+    name: str
+    labels: str
+    format: str
+    position: int
+    length: int
+
+
+def waiting(connection: "Connection", kind: str) -> list[Waiting]:
+    """Return the records in quarantine of all sources of a kind whose objects have a cursor."""
+    same = sa.and_(
+        cursor.c.source_id == quarantine.c.source_id,
+        cursor.c.object == quarantine.c.object,
+        cursor.c.generation == quarantine.c.generation,
+    )
+    columns = [quarantine.c[name] for name in ("id", "source_id", "object", "generation", "position", "length")]
+    query = (
+        sa.select(*columns, source.c.name.label("source"), cursor.c.name, cursor.c.labels, cursor.c.format)
+        .join(cursor, same)
+        .join(source, source.c.id == quarantine.c.source_id)
+        .where(source.c.kind == kind)
+        .order_by(quarantine.c.id)
+    )
+    return [Waiting(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public accessor
+
+
+def release(connection: "Connection", number: int) -> bool:
+    """Take a record out of quarantine; False if somebody else has."""
+    return connection.execute(quarantine.delete().where(quarantine.c.id == number)).rowcount == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from monitor import collect
+from monitor import collect, collect_usage
 from monitor.errors import UnreachableError
 from monitor.store.engine import open_engine
 from monitor.store.migrate import upgrade
@@ -31,8 +31,8 @@ def log(tmp_path: Path) -> Path:
 
 def collect_all(url: str, log: Path) -> None:
     """Collect in small batches, so that a crash falls between two of them as often as into one."""
-    collect.BATCH_EVENTS = 400
-    collect.files.RANGE_BYTES = 64 * 1024
+    collect_usage.BATCH_EVENTS = 400
+    collect_usage.files.RANGE_BYTES = 64 * 1024
     engine = open_engine(url)
     (result,) = collect.collect(engine, settings(log), now=NOW)
     engine.dispose()
@@ -144,7 +144,7 @@ def test_a_full_disk_stores_nothing_of_the_batch_and_everything_once_there_is_ro
     url = f"sqlite:///{tmp_path / 'full.db'}"
     engine = open_engine(url)
     upgrade(engine)
-    collect.BATCH_EVENTS = 400
+    collect_usage.BATCH_EVENTS = 400
     with engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar() or 0
 

@@ -1,0 +1,154 @@
+"""Response logs into the store: everything new, exactly once.
+
+A batch is a few stretches of objects. One transaction stores its events, their rollups, its quarantine and the cursors
+behind it; a crash between two batches loses nothing and repeats nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monitor.domain.stretch import COLUMNS, Cursor, Parsed, Piece
+from monitor.errors import MonitorError, SettingsError
+from monitor.sources import files
+from monitor.sources.formats import named
+from monitor.store.engine import reading, writing
+from monitor.store.inventory import Registry
+from monitor.store.progress import Counts, MovedCursorError, count, cursors, move, set_aside, source_number
+from monitor.store.usage import TOO_OLD, Events, pruned_before, settle_days, store_events
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+    from monitor.tally import Tally
+
+BATCH_EVENTS = 60_000
+BATCH_PIECES = 500
+UNKNOWN_AUTHORITY = 1000
+"""Of a source whose format is not known yet: any other is believed before it."""
+
+ATTEMPTS = 5
+"""How often a source is taken up again after another collector was found reading the same objects."""
+
+
+def collect_usage(
+    engine: "Engine", source: files.Settings, request: files.Request, tally: "Tally", registry_: Registry
+) -> None:
+    """Read all that is new in a source; start again from the cursors when another collector got ahead of us."""
+    with writing(engine) as connection:
+        number = source_number(connection, source.name, source.kind, _authority(source))
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _read(engine, source, number, request, tally, registry_)
+            break
+        except MovedCursorError:
+            registry_.forget()
+            if attempt == ATTEMPTS:
+                raise SettingsError(
+                    source.name, "other collectors keep reading the same objects", "run fewer of them"
+                ) from None
+    _believe(engine, source, number)
+    settle(engine)
+
+
+def _read(
+    engine: "Engine", source: files.Settings, number: int, request: files.Request, tally: "Tally", registry_: Registry
+) -> None:
+    with reading(engine) as connection:
+        known = cursors(connection, number)
+    for batch in _batches(_pieces(source, known, request, tally)):
+        with writing(engine) as connection:
+            counts, ignored = store_pieces(connection, number, registry_, batch, tally.now, moves=not request.again)
+        registry_.keep()
+        tally.add(counts, ignored)
+
+
+def _pieces(source: files.Settings, known: list[Cursor], request: files.Request, tally: "Tally") -> Iterator[Piece]:
+    for piece in files.read(source, known, request):
+        if isinstance(piece, MonitorError):
+            tally.errors.append(piece)
+            continue
+        if piece.before.position == 0 or piece.before.format != piece.after.format:
+            tally.formats[piece.after.format or "unknown"] += 1
+        yield piece
+
+
+def _believe(engine: "Engine", source: files.Settings, number: int) -> None:
+    """Note how far a source is believed, now that the formats of its files are known."""
+    if source.format == "auto" and source.priority is None:
+        with writing(engine) as connection:
+            formats = {cursor.format for cursor in cursors(connection, number)}
+            source_number(connection, source.name, source.kind, _authority(source, formats))
+
+
+def _authority(source: files.Settings, formats: Iterable[str] = ()) -> int:
+    if source.priority is not None:
+        return source.priority
+    listed = formats if source.format == "auto" else [source.format]
+    return min((named(name).AUTHORITY for name in listed if name), default=UNKNOWN_AUTHORITY)
+
+
+def settle(engine: "Engine") -> None:
+    """Work out the busiest minutes of all days that changed, some in each transaction."""
+    settled = 1
+    while settled:
+        with writing(engine) as connection:
+            settled = settle_days(connection)
+
+
+def _batches(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    batch: list[Piece] = []
+    events = 0
+    for piece in pieces:
+        batch.append(piece)
+        events += piece.parsed.read
+        if events >= BATCH_EVENTS or len(batch) >= BATCH_PIECES:
+            yield batch
+            batch, events = [], 0
+    if batch:
+        yield batch
+
+
+def store_pieces(
+    connection: "Connection",
+    source_id: int,
+    registry_: Registry,
+    pieces: Sequence[Piece],
+    now: datetime,
+    *,
+    moves: bool = True,
+) -> tuple[Counts, Counter[str]]:
+    """Store what stretches of a source held, and move the cursors behind them, in the caller's transaction."""
+    events = _events(connection, registry_, pieces)
+    kept = events["minute"] >= pruned_before(connection)
+    ignored = Counter({TOO_OLD: old} if (old := int((~kept).sum())) else {})
+    counts = Counts(stored=store_events(connection, source_id, {name: column[kept] for name, column in events.items()}))
+    counts.duplicates = int(kept.sum()) - counts.stored
+    for piece in pieces:
+        if moves:
+            move(connection, source_id, piece.before, piece.after, now)
+        new, known = set_aside(connection, source_id, piece.before, piece.parsed.rejected, now)
+        ignored.update(piece.parsed.ignored)
+        counts.add(Counts(read=piece.parsed.read, quarantined=new, duplicates=known, bytes=piece.parsed.size))
+    counts.ignored = ignored.total()
+    count(connection, source_id, counts, ignored, now)
+    return counts, ignored
+
+
+def _events(connection: "Connection", registry_: Registry, pieces: Sequence[Piece]) -> Events:
+    """Join the columns of all pieces, places replaced by deployments."""
+    joined = {name: np.concatenate([_column(piece.parsed, name) for piece in pieces]) for name in COLUMNS}
+    deployments = []
+    for piece in pieces:
+        numbers = [registry_.number(connection, place, piece.after.labels) for place in piece.parsed.places]
+        deployments.append(np.array(numbers, dtype=np.int64)[_column(piece.parsed, "place")])
+    joined["deployment_id"] = np.concatenate(deployments)
+    del joined["place"]
+    return joined
+
+
+def _column(parsed: Parsed, name: str) -> Any:
+    return np.frombuffer(parsed.columns.get(name, b""), dtype=np.int64)

@@ -1,0 +1,62 @@
+"""What a collection counts while it runs, and what it tells in the end."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from msgspec import structs
+
+from monitor.errors import MonitorError
+from monitor.store.progress import Counts
+
+Progress = Callable[[str, int], None]
+"""Told the source and how many bytes of it were just read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceResult:
+    """What one collection of one source did; read = stored + duplicates + ignored + quarantined."""
+
+    source: str
+    kind: str
+    read: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    ignored: int = 0
+    quarantined: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    ignored_reasons: dict[str, int] = field(default_factory=dict)
+    formats: dict[str, int] = field(default_factory=dict)
+    errors: tuple[MonitorError, ...] = ()
+
+
+class Tally:
+    """The running counts of one collection of one source, which began at `now`."""
+
+    def __init__(self, *, source: str, kind: str, now: datetime, progress: Progress | None = None) -> None:
+        self.source, self.kind, self.now, self._progress = source, kind, now, progress
+        self.counts = Counts()
+        self.ignored: Counter[str] = Counter()
+        self.formats: Counter[str] = Counter()
+        self.errors: list[MonitorError] = []
+
+    def add(self, counts: Counts, ignored: Mapping[str, int]) -> None:
+        """Add what a transaction has just committed."""
+        self.counts.add(counts)
+        self.ignored.update(ignored)
+        if self._progress:
+            self._progress(self.source, counts.bytes)
+
+    def result(self, seconds: float) -> SourceResult:
+        """Return what the collection did in so many seconds."""
+        return SourceResult(
+            source=self.source,
+            kind=self.kind,
+            seconds=round(seconds, 3),
+            ignored_reasons=dict(self.ignored),
+            formats=dict(self.formats),
+            errors=tuple(self.errors),
+            **structs.asdict(self.counts),
+        )
