@@ -21,6 +21,13 @@ from monitor.store.engine import open_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 STORES = ["sqlite", "postgresql"]
+SWITCHES = {"MONITOR_REQUIRE_REAL_PARTS", "MONITOR_THOROUGH"}
+
+
+def pytest_configure() -> None:
+    """Forget the settings of whoever runs the tests; tests that want some say so."""
+    for name in [name for name in os.environ if name.startswith("MONITOR_") and name not in SWITCHES]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")
