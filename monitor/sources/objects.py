@@ -89,9 +89,15 @@ def _expression(pattern: str, subject: str) -> str:
             parts.append(f"(?P={label})" if label in seen else f"(?P<{label}>[^/]+)")
             seen.add(label)
         else:
-            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token.group(), token.group()))
+            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token.group()) or _class(token.group()))
     parts.append(re.escape(pattern[position:]))
     return "".join(parts) + r"(?:\.gz|\.zst)?"
+
+
+def _class(brackets: str) -> str:
+    """Turn `[...]` of a path into the same set of characters in a regular expression."""
+    inside = brackets[1:-1].replace("\\", "\\\\").replace("[", "\\[")
+    return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
 
 
 def literal(path: str) -> str:
