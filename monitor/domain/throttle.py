@@ -31,7 +31,7 @@ _TOKENS = re.compile(r"tokens?(?:[ _-](?:usage[ _-])?(?:rate|limit|quota)| per)|
 _REQUESTS = re.compile(
     r"requests?(?:[ _-](?:rate|limit|quota)| per)|calls?(?:[ _-](?:rate|limit|quota)| per)|rpm\b|concurrent"
 )
-_CAPACITY = re.compile(r"capacity|peak[ -]load|high (?:demand|load|traffic)|overloaded")
+_CAPACITY = ("capacity", "peak load", "high demand", "high load", "high traffic", "overloaded")
 _LIMIT = re.compile(r"rate[ _-]?limit")
 _WAIT = re.compile(
     r"(?:retry after|try again (?:in|after)|wait(?: for)?)\s+(\d{1,9}(?:\.\d{1,6})?)"
@@ -101,7 +101,7 @@ def _cause(text: str) -> Cause:
     tokens, requests = _TOKENS.search(text), _REQUESTS.search(text)
     if (tokens is None) != (requests is None):
         return Cause.TOKENS if tokens else Cause.REQUESTS
-    return Cause.CAPACITY if _CAPACITY.search(text) else Cause.UNKNOWN
+    return Cause.CAPACITY if any(word in text for word in _CAPACITY) else Cause.UNKNOWN
 
 
 def _wait(text: str) -> int | None:

@@ -105,25 +105,38 @@ def is_transcript(text: str) -> bool:
 
 def from_transcript(text: str) -> Completion:
     """Read the chunks of a stream, also of one that was cut or ended in an error; raises what `from_text` raises."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    id_ = model = usage = None
-    for event in text.removeprefix("\ufeff").split("\n\n"):
-        # JSON can spell "usage" otherwise only with a \u escape, so that skipping the rest unread loses nothing.
-        if id_ and model and '"usage"' not in event and "\\u" not in event:
-            continue
-        for data in _data(event):
-            chunk = _chunk(data) or NOTHING
-            id_ = id_ or chunk.id
-            model = model or chunk.model
-            usage = chunk.usage or usage
-    return Completion(id=id_, model=model, usage=usage)
+    events = _events(text)
+    id_ = model = None
+    for event in events:
+        for chunk in map(_chunk, _data(event)):
+            if chunk is not None:
+                id_ = id_ or chunk.id
+                model = model or chunk.model
+        if id_ and model:
+            break
+    return Completion(id=id_, model=model, usage=_last_usage(events))
+
+
+def _last_usage(events: list[str]) -> Usage | None:
+    for event in reversed(events):
+        # JSON can spell "usage" otherwise only with a \u escape, so that leaving the rest unread loses nothing.
+        if '"usage"' in event or "\\u" in event:
+            for chunk in map(_chunk, reversed(_data(event))):
+                if chunk is not None and chunk.usage is not None:
+                    return chunk.usage
+    return None
 
 
 def chunks(text: str) -> Iterator[str]:
     """Yield the data of every event of a transcript."""
-    for event in text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n\n"):
+    for event in _events(text):
         yield from _data(event)
+
+
+def _events(text: str) -> list[str]:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.removeprefix("\ufeff").split("\n\n")
 
 
 def _data(event: str) -> list[str]:
@@ -131,6 +144,8 @@ def _data(event: str) -> list[str]:
 
     Several data lines are one, unless each is whole by itself: some loggers drop the empty lines between events.
     """
+    if event.startswith("data: ") and "\n" not in event:
+        return [event[6:]]
     lines = [line[6:] if line[5:6] == " " else line[5:] for line in event.split("\n") if line.startswith("data:")]
     if len(lines) <= 1 or all(_is_whole(line) for line in lines[:-1]):
         return lines

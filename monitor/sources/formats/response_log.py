@@ -67,7 +67,7 @@ _decode_refusal = msgspec.json.Decoder(_Refusal).decode
 
 
 def recognises(record: Mapping[str, Any]) -> bool:
-    """A time and a status as numbers and texts of our own names, and something of a request."""
+    """A time and a status, and something that only a request has."""
     return (
         isinstance(record.get("time"), str)
         and isinstance(record.get("status"), int)
