@@ -89,7 +89,9 @@ def _expression(pattern: str, subject: str) -> str:
             parts.append(f"(?P={label})" if label in seen else f"(?P<{label}>[^/]+)")
             seen.add(label)
         else:
-            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token.group()) or _class(token.group()))
+            parts.append(
+                {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token.group()) or _class(token.group())
+            )
     parts.append(re.escape(pattern[position:]))
     return "".join(parts) + r"(?:\.gz|\.zst)?"
 
