@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import IO, Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -46,22 +47,19 @@ class Table(Struct, frozen=True, kw_only=True):
 def open_table(path: str) -> Iterator[Table]:
     """Open a file as the table of a cost export; UnreadableError if it is damaged or none."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a Path is made for each of maybe thousands of parts otherwise.
-            if file.read(4) == b"PAR1":
+        with Path(path).open("rb", buffering=0) as file:
+            magic = file.read(4)
+            file.seek(0)
+            if magic == b"PAR1":
                 yield _parquet(path)
             else:
-                file.seek(0)
-                yield _csv(file)
+                with _decompressed(file, magic) as stream, _decoded(stream) as lines:
+                    yield _csv(lines)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise UnreadableError("the compressed file is damaged or cut off") from None
 
 
-def _csv(file: BinaryIO) -> Table:
-    stream = _decompressed(file)
-    sample = stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
-    if not sample:
-        raise UnreadableError("the file is empty")
-    lines = io.TextIOWrapper(cast("IO[bytes]", stream), encoding=_encoding(sample), errors="replace", newline="")
+def _csv(lines: Iterator[str]) -> Table:
     beginning = list(islice(lines, PREAMBLE_LINES))
     skipped, delimiter, columns = _header(beginning)
     if missing := columns.missing():
@@ -70,11 +68,9 @@ def _csv(file: BinaryIO) -> Table:
     return Table(columns=columns, comma=delimiter == ";", rows=rows)
 
 
-def _decompressed(file: BinaryIO) -> Any:
-    magic = file.read(4)
-    file.seek(0)
+def _decompressed(file: Any, magic: bytes) -> io.BufferedReader:
     if magic[:2] == b"\x1f\x8b":
-        return io.BufferedReader(gzip.GzipFile(fileobj=file), SAMPLE_BYTES)
+        return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=file)), SAMPLE_BYTES)
     if magic == b"\x28\xb5\x2f\xfd":
         import zstandard
 
@@ -82,6 +78,13 @@ def _decompressed(file: BinaryIO) -> Any:
             zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True), SAMPLE_BYTES
         )
     return io.BufferedReader(file, SAMPLE_BYTES)
+
+
+def _decoded(stream: io.BufferedReader) -> io.TextIOWrapper:
+    sample = stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
+    if not sample:
+        raise UnreadableError("the file is empty")
+    return io.TextIOWrapper(stream, encoding=_encoding(sample), errors="replace", newline="")
 
 
 def _encoding(sample: bytes) -> str:
