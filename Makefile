@@ -25,7 +25,8 @@ types: $(VENV)/all-ready  ## Check types
 	@$(BIN)/mypy
 
 bench: $(VENV)/test-ready  ## Compare the main job's speed with others on the same files
-	@$(BIN)/python -m tests.benchmarks
+	@for file in $$(grep -l __main__ tests/benchmarks/*.py); do \
+		echo "== $$file"; $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit 1; done
 
 lock: $(VENV)/all-ready  ## Resolve requirements.txt afresh
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
