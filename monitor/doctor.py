@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
@@ -41,7 +42,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
-    """Yield what is found, in the order in which things depend on each other. Writes nothing that stays."""
+    """Yield what is found, in the order in which things depend on each other. Leaves nothing behind."""
     yield _well("settings", f"read from {settings.file}" if settings.file else "none, defaults apply")
     yield from _sources(settings, now)
     try:
@@ -54,6 +55,10 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
 
 
 def _store(engine: "Engine", settings: Settings, now: datetime) -> Iterator[Finding]:
+    file = engine.url.database
+    if engine.dialect.name == "sqlite" and file not in (None, ":memory:") and not Path(str(file)).exists():
+        yield _note("store", f"{file} is not there yet", "run maas-monitor collect")
+        return
     try:
         migrate.require_current(engine)
         with writing(engine) as connection:

@@ -1,7 +1,7 @@
 """`collect`: everything new, from every source, once."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,4 +68,5 @@ def _tell_ignored(results: Sequence["SourceResult"]) -> None:
 
 
 def _as_json(result: "SourceResult") -> dict[str, Any]:
-    return asdict(result) | {"errors": [str(error) for error in result.errors]}
+    said = {field.name: getattr(result, field.name) for field in fields(result)}
+    return said | {"errors": [str(error) for error in result.errors]}

@@ -56,7 +56,8 @@ def models_used(connection: "Connection") -> list[tuple[str, int]]:
     query = sa.select(deployment.c.model, sa.func.max(usage_day.c.day)).join(
         usage_day, usage_day.c.deployment_id == deployment.c.id
     )
-    return list(connection.execute(query.group_by(deployment.c.model).order_by(deployment.c.model)).tuples())
+    rows = connection.execute(query.group_by(deployment.c.model).order_by(deployment.c.model))
+    return [(row[0], row[1]) for row in rows]
 
 
 def unattributed_resources(connection: "Connection") -> int:
