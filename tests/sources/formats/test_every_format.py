@@ -29,7 +29,11 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "response-log": {
         "time": "2026-11-22T14:57:57Z",
         "status": 200,
-        "response": {"id": "c", "usage": {"prompt_tokens": 5}},
+        "request_id": "r",
+        "duration_ms": 5,
+        "headers": {"retry-after": "1"},
+        "request": {"max_tokens": 5, "model": "m", "stream": False},
+        "response": {"id": "c", "usage": {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 0}}},
     },
     "chat-completion": {"id": "c", "created": 1795359477, "choices": [{"text": "x"}], "usage": {"prompt_tokens": 5}},
     "litellm": CALL | {"id": "c", "endTime": 1795359477.0, "model": "m", "messages": "", "error_information": {}},

@@ -307,11 +307,6 @@ def test_every_recorded_body_gives_its_usage_as_object_and_as_text(shared_data: 
 VALID = line(headers={"retry-after": "1"}, request={"max_tokens": 5}, workspace="w")
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_raise(record: bytes) -> None:
-    assert isinstance(decode(record, READ), Rejected | UsageEvent)
-
-
 @given(
     st.integers(0, len(VALID) - 1), st.binary(min_size=0, max_size=4), st.integers(0, 6), st.sampled_from([200, 429])
 )
@@ -322,21 +317,3 @@ def test_no_mutation_of_a_valid_record_raises(at: int, inserted: bytes, removed:
     if isinstance(outcome, UsageEvent):
         assert instant.FIRST_MINUTE <= outcome.minute < instant.END_MINUTE
         mutated.decode("utf-8")
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-
-
-@given(st.sampled_from(["time", "status", "model", "headers", "request", "response", "request_id"]), JSON)
-def test_no_value_of_any_field_raises(field: str, value: Any) -> None:
-    decode(line(**{field: value}), READ)
-    decode(line(**({"status": 429} | {field: value})), READ)
-
-
-@given(JSON)
-def test_no_usage_raises(value: Any) -> None:
-    decode(line(response=BODY | {"usage": value}), READ)
-    decode(line(response=BODY | {"usage": {"prompt_tokens_details": value}}), READ)
