@@ -1,0 +1,63 @@
+"""HTML: one self-contained file to forward: totals first, charts with their tables, then every row."""
+
+from monitor import __version__
+from monitor.domain.answer import Answer, Chart, DailyCost
+from monitor.folders import folder
+from monitor.presenting import drawing
+from monitor.presenting.cells import NUMERIC, printable, shown
+from monitor.presenting.people import body, flat_totals, foot, shown_columns, span
+
+SHOWN_ROWS = 2_000
+"""Browsers grow slow beyond; the notes say how many more there are, and CSV has them all."""
+
+
+def render(answer: Answer, *, width: int | None = None, color: bool = False) -> str:
+    """Fill the page's template; everything in it that came from outside is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(folder("reports") / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = body(answer)
+    notes = list(answer.notes)
+    if len(rows) > SHOWN_ROWS:
+        notes.append(f"The first {SHOWN_ROWS:,} of {len(rows):,} rows are shown; CSV and JSON have them all.")
+    return environment.get_template("report.html").render(
+        title=answer.title,
+        span=span(answer),
+        figures=figures(answer),
+        drawings=[draw(chart) for chart in answer.charts],
+        columns=[(column.label, column.kind in NUMERIC) for _, column in shown_columns(answer)],
+        rows=rows[:SHOWN_ROWS],
+        total=foot(answer),
+        notes=[printable(note) for note in notes],
+        completeness=answer.completeness,
+        made=f"{shown(answer.question.now, 'instant')} UTC",
+        version=__version__,
+    )
+
+
+def draw(chart: Chart) -> drawing.Drawing:
+    """Lay a chart out."""
+    return drawing.daily_cost(chart) if isinstance(chart, DailyCost) else drawing.minute_load(chart)
+
+
+def figures(answer: Answer) -> list[tuple[str, str]]:
+    """Return the totals as label and large figure; money in every currency it comes in, money first."""
+    labels = {column.name: column.label for column in answer.columns}
+    money = [
+        (labels[name], f"{shown(amount, 'money')} {currency}")
+        for currency, sums in answer.totals.money.items()
+        for name, amount in sums.items()
+        if amount is not None
+    ]
+    counts = [
+        (labels[name], shown(value, "count"))
+        for name, value in flat_totals(answer).items()
+        if isinstance(value, int) and value is not None
+    ]
+    return [*money, *counts][:8] or [("Rows", f"{len(answer.rows):,}")]

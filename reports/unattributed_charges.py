@@ -1,0 +1,45 @@
+"""Unattributed charges: what was billed and fits no deployment, by UTC day, resource and meter.
+
+They are in no other report's rows. `charges map` tells whose a resource is; from then on its charges count there, those
+of past days too.
+"""
+
+from typing import TYPE_CHECKING
+
+from monitor.domain.answer import Column, Found, Question
+from monitor.domain.period import day_number, day_of
+from monitor.store.charges import billed
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+COLUMNS = (
+    Column("day", "day", "Day"),
+    Column("resource_id", "text", "Resource"),
+    Column("model", "text", "Model"),
+    Column("meter", "text", "Meter"),
+    Column("quantity", "count", "Quantity"),
+    Column("billed_cost", "money", "Billed", summed=True),
+    Column("currency", "text", "Cur."),
+    Column("charges", "count", "Charges", summed=True),
+)
+
+
+def answer(connection: "Connection", question: Question) -> Found:
+    """Answer with one row per UTC day, resource, meter and currency; of no workspace, whichever is asked for."""
+    first, last = day_number(question.period.first), day_number(question.period.last)
+    rows = [
+        (
+            day_of(one.day),
+            one.resource_id or None,
+            one.model,
+            one.meter,
+            None if one.consumed_quantity is None else int(one.consumed_quantity),
+            one.billed_cost,
+            one.currency,
+            one.rows,
+        )
+        for one in billed(connection, first, last, question.as_of)
+        if one.deployment_id is None
+    ]
+    return Found(rows=rows)
