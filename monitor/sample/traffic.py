@@ -21,7 +21,10 @@ End = Literal["answered", "streamed", "cut", "filtered", "refused", "failed", "c
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """How one deployment is used: mean tokens, requests on a working day, when, and how its callers log."""
+    """How one deployment is used: mean tokens, requests on a working day, when, and how its callers log.
+
+    `busy` is the share of an hour's requests that comes in one minute of it, `streamed` that of streamed answers.
+    """
 
     deployment: str
     prompt: int
@@ -30,6 +33,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     hours: tuple[int, ...]
     weekend: float = 0.1
     streamed: float = 0.0
+    busy: float = 0.25
     log: Literal["response-log", "litellm"] = "response-log"
 
 
@@ -59,6 +63,7 @@ PROFILES = (
         requests=300,
         hours=AT_NIGHT,
         weekend=0.4,
+        busy=0.06,
         log="litellm",
     ),
 )
@@ -106,13 +111,13 @@ def _start_ms(day: date) -> int:
 
 
 def _times(profile: Profile, day: date, random: Random) -> Iterator[int]:
-    """Spread a day's requests over its hours; of each hour a quarter falls into one busy minute."""
+    """Spread a day's requests over its hours; of each hour some come in one busy minute."""
     weight = profile.weekend if day.weekday() >= 5 else 1.0
     for hour, share in enumerate(profile.hours):
         count = int(profile.requests * weight * share / sum(profile.hours) * (0.85 + 0.3 * random.random()) + 0.5)
         busy = int(random.random() * 60)
         for _ in range(count):
-            minute = busy if random.random() < 0.25 else int(random.random() * 60)
+            minute = busy if random.random() < profile.busy else int(random.random() * 60)
             yield _start_ms(day) + (hour * 60 + minute) * 60_000 + int(random.random() * 60_000)
 
 
