@@ -12,7 +12,7 @@ help:  ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo-ready  ## Run the main job on sample logs and costs: a week of spend, quota and throttling
-	@$(BIN)/maas-monitor demo
+	@$(BIN)/maas-monitor demo --keep demo
 
 test: $(VENV)/test-ready  ## Run the tests; whatever needs a part that is not installed is skipped, and says so
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -r s
