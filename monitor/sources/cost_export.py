@@ -25,6 +25,7 @@ from monitor.errors import SettingsError
 from monitor.sources.cost_numbers import Style
 from monitor.sources.cost_rows import Include, Place, RowReader, scope_of, style_of
 from monitor.sources.cost_tables import UnreadableError, open_table
+from monitor.sources.objects import unreadable
 
 KIND = "cost-export"
 MANIFEST = "manifest.json"
@@ -36,7 +37,7 @@ _PART = re.compile(r"part_\d+_\d+\.(csv|parquet)", re.IGNORECASE)
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a `[[source]]` of kind "cost-export".
 
-    `path`: exported files, with wildcards (`*`, `**`): .csv, .csv.gz, .csv.zst, .parquet, or their manifest.json.
+    `path`: exported files, with wildcards (`*`, `**`): .csv, .csv.gz, .parquet, or their manifest.json.
     `include`: "models" keeps the charges of model offers, "all" every row, for tying out a whole bill.
     """
 
@@ -100,11 +101,19 @@ class Export(Struct, frozen=True, kw_only=True):
 
 
 def pulls(settings: Settings, known_fingerprints: Container[str], catalogue: Catalogue) -> Iterator[ExportPull]:
-    """Read the exports that are not known yet, in the order of their modification time and name."""
+    """Read the exports that are not known yet, in the order of their modification time and name.
+
+    UnreachableError if a file cannot be opened.
+    """
     for export in find_exports(settings.path):
-        fingerprint, size = _fingerprint(export, settings.include)
-        if fingerprint not in known_fingerprints:
-            yield _read(export, fingerprint, size, settings.include, catalogue)
+        try:
+            fingerprint, size = _fingerprint(export, settings.include)
+            known = fingerprint in known_fingerprints
+            pull = None if known else _read(export, fingerprint, size, settings.include, catalogue)
+        except OSError as error:
+            raise unreadable(error.filename or export.name, error) from None
+        if pull is not None:
+            yield pull
 
 
 def find_exports(path: str) -> list[Export]:

@@ -1,20 +1,13 @@
-"""One row of a cost export: a charge, a row of another service, or one that cannot be understood.
-
-A charge of a model offer is recognised by what the biller says: either the Marketplace bills it (publisher type, SaaS
-resource or meter category) and its meter, publisher, product, plan, offer or resource names a model offer; or Azure
-bills it itself, on a Foundry account, for a meter of a Mistral model. Other Marketplace purchases are other services.
-"""
+"""One row of a cost export: a charge, a row of another service, or one that cannot be understood."""
 
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from msgspec import Struct
-
-from monitor.domain.catalogue import Catalogue, is_mistral
-from monitor.domain.meters import block_size, classify, is_model_meter
+from monitor.domain.catalogue import Catalogue
+from monitor.domain.meters import block_size
 from monitor.domain.money import EXACT
-from monitor.domain.records import Charge, Ignored, MeterClass, Rejected
+from monitor.domain.records import Charge, Ignored, Rejected
 from monitor.sources.cost_columns import Columns
 from monitor.sources.cost_numbers import (
     ABSENT,
@@ -26,6 +19,7 @@ from monitor.sources.cost_numbers import (
     read_day,
     read_number,
 )
+from monitor.sources.cost_recognition import Recognised, Words, recognise
 from monitor.sources.cost_tables import Row, Table
 
 Include = Literal["models", "all"]
@@ -37,6 +31,23 @@ NO_CURRENCY = "XXX"
 LARGEST = Decimal(9_000_000_000)
 """The store counts 1e-9 units in 63 bits."""
 REMEMBERED = 1 << 16
+IDENTIFYING = (
+    "publisher_type",
+    "publisher_name",
+    "meter_category",
+    "meter_subcategory",
+    "meter_name",
+    "product",
+    "plan",
+    "offer",
+    "service",
+    "resource_id",
+    "resource_name",
+    "resource_type",
+    "subscription",
+    "billing_account",
+)
+"""The fields that an `Identity` is made of."""
 
 OTHER_SERVICE = Ignored("not a charge of a model offer")
 MALFORMED = Rejected("not as many fields as the header")
@@ -45,61 +56,6 @@ BAD_DAY = Rejected("the day is not a date in the form that the export uses")
 NO_COST = Rejected("the cost is absent")
 BAD_COST = Rejected("the cost is not a number in the form that the export uses")
 TOO_LARGE = Rejected("the cost is larger than can be kept")
-
-
-class Words(NamedTuple):
-    """What a row says about what is billed."""
-
-    publisher_type: str
-    publisher_name: str
-    meter_category: str
-    meter_subcategory: str
-    meter_name: str
-    product: str
-    plan: str
-    offer: str
-    service: str
-    resource: str
-    resource_type: str
-
-
-class Recognised(Struct, frozen=True):
-    """What the words of a row mean."""
-
-    is_model: bool
-    marketplace: bool
-    model: str | None
-    meter: MeterClass
-
-
-def recognise(words: Words, catalogue: Catalogue) -> Recognised:
-    """Decide what is billed; the model is None where the words name none that the catalogue knows."""
-    marketplace = _is_marketplace(words)
-    billed = (words.meter_name, words.product, words.plan, words.meter_subcategory, words.offer)
-    model = next(filter(None, map(catalogue.model_in, billed)), None)
-    if marketplace:
-        model = model or catalogue.model_of_resource(words.resource)
-        named = any(map(is_mistral, (words.publisher_name, *billed)))
-        is_model = named or model is not None or is_model_meter(words.meter_name)
-    else:
-        is_model = _is_foundry(words) and any(map(is_mistral, billed))
-    if not is_model:
-        return Recognised(False, marketplace, None, "other")
-    return Recognised(True, marketplace, model, classify(words.meter_name))
-
-
-def _is_marketplace(words: Words) -> bool:
-    return (
-        words.publisher_type.lower() in {"marketplace", "vendor"}
-        or "/providers/microsoft.saas/" in words.resource.lower()
-        or "microsoft.saas" in words.resource_type.lower()
-        or words.meter_category.lower() == "saas"
-    )
-
-
-def _is_foundry(words: Words) -> bool:
-    said = f"{words.service} {words.meter_category} {words.product} {words.resource} {words.resource_type}".lower()
-    return any(name in said for name in ("cognitiveservices", "cognitive services", "foundry", "machinelearning"))
 
 
 def style_of(table: Table) -> Style:
@@ -132,6 +88,15 @@ def _numbers(cells: "Cells", row: Row) -> Iterator[str]:
         yield cells.first(row, field)
 
 
+class Identity(NamedTuple):
+    """What a row is about: the same for all rows of one meter of one resource."""
+
+    recognised: Recognised
+    resource: str
+    subscription: str
+    billing_account: str
+
+
 class Cells:
     """Reads the cells of a row by field."""
 
@@ -158,7 +123,8 @@ class RowReader:
         self._cells, self._columns, self._style = Cells(columns), columns, style
         self._include, self._catalogue = include, catalogue
         self._cost_at = columns.first("cost")
-        self._recognised: dict[Words, Recognised] = {}
+        self._said_at = sorted({place for name in IDENTIFYING for place in columns.positions.get(name, ())})
+        self._identities: dict[tuple[str | None, ...], Identity] = {}
         self._days: dict[str, int | Rejected] = {}
         self._texts: dict[str, str] = {}
 
@@ -167,15 +133,16 @@ class RowReader:
         if row is None:
             return None, MALFORMED
         day = self._day(self._cells.first(row, "day"))
-        place = (self._scope(row), day) if isinstance(day, int) else None
-        found = self._recognise(row)
-        if self._include == "models" and not found.is_model:
+        identity = self._identify(row)
+        place = (identity.subscription or identity.billing_account, day) if isinstance(day, int) else None
+        if self._include == "models" and not identity.recognised.is_model:
             return place, OTHER_SERVICE
         if isinstance(day, Rejected):
             return None, day
-        return place, self._charge(row, day, found)
+        return place, self._charge(row, day, identity)
 
-    def _charge(self, row: Row, day: int, found: Recognised) -> Charge | Rejected:
+    def _charge(self, row: Row, day: int, identity: Identity) -> Charge | Rejected:
+        found = identity.recognised
         cost = self._cost(row, marketplace=found.marketplace)
         if isinstance(cost, Rejected):
             return cost
@@ -190,9 +157,9 @@ class RowReader:
             pricing_quantity=quantity,
             pricing_unit=keep(unit),
             consumed_quantity=self._consumed(row, quantity, unit),
-            resource_id=keep(self._resource(row).lower()),
-            sub_account_id=keep(self._subscription(row)),
-            billing_account_id=keep(self._billing_account(row)),
+            resource_id=keep(identity.resource),
+            sub_account_id=keep(identity.subscription),
+            billing_account_id=keep(identity.billing_account),
             publisher_name=keep(first(row, "publisher_name")),
             charge_category=keep(first(row, "charge_category")),
             model=found.model,
@@ -250,9 +217,23 @@ class RowReader:
             size = block_size(unit) or self._number(self._cells.first(row, "block_size"))
         return None if consumed is None or size is None else EXACT.multiply(consumed, size)
 
-    def _recognise(self, row: Row) -> Recognised:
+    def _identify(self, row: Row) -> Identity:
+        said = tuple([row[place] for place in self._said_at])
+        known = self._identities.get(said)
+        if known is None:
+            if len(self._identities) >= REMEMBERED:
+                self._identities.clear()
+            known = self._identities[said] = Identity(
+                recognise(self._words(row), self._catalogue),
+                self._resource(row).lower(),
+                self._subscription(row),
+                self._billing_account(row),
+            )
+        return known
+
+    def _words(self, row: Row) -> Words:
         first, everything = self._cells.first, self._cells.all
-        words = Words(
+        return Words(
             first(row, "publisher_type"),
             first(row, "publisher_name"),
             first(row, "meter_category"),
@@ -265,18 +246,9 @@ class RowReader:
             self._resource(row),
             first(row, "resource_type"),
         )
-        found = self._recognised.get(words)
-        if found is None:
-            if len(self._recognised) >= REMEMBERED:
-                self._recognised.clear()
-            found = self._recognised[words] = recognise(words, self._catalogue)
-        return found
 
     def _resource(self, row: Row) -> str:
         return self._cells.first(row, "resource_id") or self._cells.first(row, "resource_name")
-
-    def _scope(self, row: Row) -> str:
-        return self._subscription(row) or self._billing_account(row)
 
     def _subscription(self, row: Row) -> str:
         said = self._cells.first(row, "subscription").lower()

@@ -1,0 +1,173 @@
+"""The files that cost exports come as: parts, manifests, order, damage."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from monitor.catalogue import bundled
+from monitor.errors import UnreachableError
+from monitor.sources.cost_export import Settings, pulls
+from tests.sources.cost_samples import GUID, days, november, read, read_all, row, write
+
+
+def test_a_header_alone_covers_no_day(tmp_path: Path) -> None:
+    pull = read(write(tmp_path / "a.csv", []))
+    assert (pull.read, pull.days, pull.rejected) == (0, {}, [])
+
+
+def test_every_row_counts_its_day_also_those_of_other_services(tmp_path: Path) -> None:
+    other = row(
+        "2024-11-06", meter="B1s", publisher_type="Azure", resource="/x", category="VM", product="VM", publisher=""
+    )
+    assert read(write(tmp_path / "a.csv", [row(), other])).days == {(GUID, november(5)): 1, (GUID, november(6)): 0}
+
+
+def test_a_day_of_which_nothing_could_be_read_is_not_answered_for(tmp_path: Path) -> None:
+    pull = read(write(tmp_path / "a.csv", [row(), row("2024-11-06", cost="?")]))
+    assert pull.days == {(GUID, november(5)): 1}
+
+
+def test_compressed_exports_are_read_like_plain_ones(tmp_path: Path) -> None:
+    plain = read(write(tmp_path / "a.csv", [row()]))
+    assert read(write(tmp_path / "a.csv.gz", [row()])).charges == plain.charges
+
+
+def test_a_cut_off_file_is_refused_as_a_whole(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.csv.gz", [row() for _ in range(1000)]).read_bytes()
+    (tmp_path / "a.csv.gz").write_bytes(whole[:-20])
+    pull = read(tmp_path / "a.csv.gz")
+    assert [(one.position, one.reason) for one in pull.rejected] == [(0, "the compressed file is damaged or cut off")]
+    assert (pull.charges, pull.days) == ([], {})
+
+
+def test_a_quote_that_never_ends_refuses_the_file_instead_of_swallowing_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [row(), row()])
+    path.write_text(path.read_text().replace("2024-11-05", '"2024-11-05', 1))
+    pull = read(path)
+    assert (pull.charges, pull.rejected[0].reason) == ([], "a quoted field never ends")
+
+
+def test_a_row_with_too_few_or_too_many_fields_is_rejected_with_the_line_it_starts_on(tmp_path: Path) -> None:
+    long = row(product="two\nlines")
+    pull = read(write(tmp_path / "a.csv", [long, row()[:-1], [*row(), "x"], [*row(), ""]]))
+    assert [(one.position, one.reason) for one in pull.rejected] == [
+        (4, "not as many fields as the header"),
+        (5, "not as many fields as the header"),
+    ]
+    assert len(pull.charges) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"hello\n", "not a cost export"),
+        (b"PAR1 but not Parquet", "the Parquet file is damaged or cut off"),
+        (b"\x28\xb5\x2f\xfd\x00", "compressed with zstd"),
+        (b"\x1f\x8b\x08 not gzip at all", "the compressed file is damaged or cut off"),
+        (bytes(range(256)) * 20, "not a cost export"),
+    ],
+)
+def test_what_is_no_cost_export_is_one_rejection_and_no_exception(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    (refused,) = read(tmp_path / "a.csv").rejected
+    assert refused.position == 0
+    assert refused.reason.startswith(reason)
+
+
+def test_a_title_above_the_header_is_skipped_and_lines_still_count_from_the_top(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [row(), row(cost="?")])
+    path.write_text("Usage Data Extract\n\n" + path.read_text())
+    pull = read(path)
+    assert (len(pull.charges), pull.rejected[0].position) == (1, 5)
+
+
+def test_exports_come_from_the_oldest_to_the_newest(tmp_path: Path) -> None:
+    for age, name in ((3, "b"), (1, "a"), (2, "c"), (2, "d")):
+        os.utime(write(tmp_path / f"{name}.csv", [row(cost=str(age))]), (1000 - age, 1000 - age))
+    assert [Path(pull.name).stem for pull in read_all(tmp_path / "*.csv")] == ["b", "c", "d", "a"]
+
+
+def test_an_export_known_by_its_content_is_not_read_again_whatever_its_name(tmp_path: Path) -> None:
+    known = {read(write(tmp_path / "a.csv", [row()])).fingerprint}
+    (tmp_path / "a.csv").rename(tmp_path / "b.csv")
+    settings = Settings(name="costs", kind="cost-export", path=str(tmp_path / "*.csv"))
+    assert list(pulls(settings, known, bundled())) == []
+    assert read(tmp_path / "b.csv", "all").fingerprint not in known
+
+
+def test_parts_in_one_folder_are_one_export(tmp_path: Path) -> None:
+    write(tmp_path / "part_0_0001.csv", [row("05/11/2024")])
+    write(tmp_path / "part_1_0001.csv", [row("13/11/2024", cost="?"), row("14/11/2024")])
+    pull = read(tmp_path / "*.csv")
+    assert days(pull) == [november(5), november(14)]
+    assert [(Path(one.object).name, one.position) for one in pull.rejected] == [("part_1_0001.csv", 2)]
+
+
+def _manifest(folder: Path, sizes: dict[str, int | None]) -> None:
+    blobs = [
+        {"blobName": f"exports/daily/20241101-20241130/run/{name}"} | ({} if size is None else {"byteCount": size})
+        for name, size in sizes.items()
+    ]
+    (folder / "manifest.json").write_text(json.dumps({"blobs": blobs, "blobCount": len(blobs)}))
+
+
+@pytest.mark.parametrize("pattern", ["*.csv", "manifest.json", "*"])
+def test_the_files_that_a_manifest_lists_are_one_export(tmp_path: Path, pattern: str) -> None:
+    one, two = write(tmp_path / "x.csv", [row()]), write(tmp_path / "y.csv", [row("2024-11-06")])
+    _manifest(tmp_path, {"x.csv": one.stat().st_size, "y.csv": two.stat().st_size})
+    pull = read(tmp_path / pattern)
+    assert sorted(days(pull)) == [november(5), november(6)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ({"x.csv": None, "y.csv": None}, "a file that the manifest lists is missing"),
+        ({"x.csv": 1}, "a file has not the size that the manifest says"),
+    ],
+)
+def test_an_export_that_is_not_all_here_is_refused_until_it_is(
+    tmp_path: Path, sizes: dict[str, int | None], reason: str
+) -> None:
+    path = write(tmp_path / "x.csv", [row()])
+    _manifest(tmp_path, sizes)
+    refused = read(tmp_path / "*.csv")
+    assert (refused.charges, [one.reason for one in refused.rejected]) == ([], [reason])
+    _manifest(tmp_path, {"x.csv": path.stat().st_size})
+    complete = read(tmp_path / "*.csv")
+    assert len(complete.charges) == 1
+    assert complete.fingerprint != refused.fingerprint
+
+
+def test_no_reason_quotes_what_a_record_says(tmp_path: Path) -> None:
+    pull = read(write(tmp_path / "a.csv", [row(cost="secret"), row("secret"), ["secret"]]))
+    assert len(pull.rejected) == 3
+    assert "secret" not in str(pull.rejected)
+
+
+def test_no_damage_to_the_bytes_raises_or_hides_a_row(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.csv", [row(cost=str(number)) for number in range(40)]).read_bytes()
+    dice = random.Random(7)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(dice.randint(1, 20)):
+            damaged[dice.randrange(len(damaged))] = dice.choice(b',;"\n\r\0aZ9\xff')
+        (tmp_path / "a.csv").write_bytes(damaged)
+        pull = read(tmp_path / "a.csv", "all")
+        assert pull.rejected or pull.read >= 40 - 20
+        assert sum(pull.days.values()) == len(pull.charges)
+
+
+def test_a_file_that_cannot_be_opened_is_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.csv", [row()])
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(UnreachableError, match=r"a\.csv"):
+        read(tmp_path / "a.csv")
