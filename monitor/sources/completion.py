@@ -105,38 +105,54 @@ def is_transcript(text: str) -> bool:
 
 def from_transcript(text: str) -> Completion:
     """Read the chunks of a stream, also of one that was cut or ended in an error; raises what `from_text` raises."""
-    events = _events(text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.removeprefix("\ufeff")
     id_ = model = None
-    for event in events:
+    for event in _events(text):
         for chunk in map(_chunk, _data(event)):
             if chunk is not None:
                 id_ = id_ or chunk.id
                 model = model or chunk.model
         if id_ and model:
             break
-    return Completion(id=id_, model=model, usage=_last_usage(events))
+    return Completion(id=id_, model=model, usage=_last_usage(text))
 
 
-def _last_usage(events: list[str]) -> Usage | None:
-    for event in reversed(events):
-        # JSON can spell "usage" otherwise only with a \u escape, so that leaving the rest unread loses nothing.
-        if '"usage"' in event or "\\u" in event:
-            for chunk in map(_chunk, reversed(_data(event))):
-                if chunk is not None and chunk.usage is not None:
-                    return chunk.usage
+def _last_usage(text: str) -> Usage | None:
+    """Return the last usage of a stream, decoding only the events that name it, from the end."""
+    end = len(text)
+    while (at := text.rfind('"usage"', 0, end)) >= 0:
+        end = text.rfind("\n\n", 0, at) + 1
+        stop = text.find("\n\n", at)
+        found = _usage(text[end : len(text) if stop < 0 else stop].lstrip("\n"))
+        if found is not None:
+            return found
+    # JSON can spell the word otherwise only with escapes.
+    escaped = [event for event in _events(text) if "\\u" in event] if "\\u" in text else []
+    return next((found for event in reversed(escaped) if (found := _usage(event)) is not None), None)
+
+
+def _usage(event: str) -> Usage | None:
+    for chunk in map(_chunk, reversed(_data(event))):
+        if chunk is not None and chunk.usage is not None:
+            return chunk.usage
     return None
 
 
 def chunks(text: str) -> Iterator[str]:
     """Yield the data of every event of a transcript."""
-    for event in _events(text):
+    for event in _events(text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")):
         yield from _data(event)
 
 
-def _events(text: str) -> list[str]:
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.removeprefix("\ufeff").split("\n\n")
+def _events(text: str) -> Iterator[str]:
+    """Yield the events of a transcript one by one: the first few say all that is asked of most."""
+    start = 0
+    while (end := text.find("\n\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 2
+    yield text[start:]
 
 
 def _data(event: str) -> list[str]:
