@@ -1,8 +1,8 @@
 """How loaded deployments were in a period, as the reports on quota and throttling need it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from monitor.domain.answer import Chart, MinuteLoad, Peak, Question
 from monitor.domain.charting import stretch
-from monitor.domain.headroom import Headroom, days_to_read, headroom
+from monitor.domain.headroom import Headroom, doubts, headroom
 from monitor.domain.period import MINUTES_A_DAY, Period, minute_number
 from monitor.domain.quota import Busiest, EffectiveLimits, Ranking, rank
 from monitor.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
-from monitor.store.rollups import DayLoad, Span, day_loads, minute_amounts, peaks
+from monitor.store.rollups import Amounts, DayLoad, Span, day_loads, minute_amounts, peaks
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -40,23 +40,14 @@ def loads(connection: "Connection", question: Question) -> list[Loaded]:
     """Return the load of every deployment that had a request, exactly.
 
     1 take the busiest minutes of whole, settled UTC days; 2 read every minute of the days that the period cuts or that
-    are not settled; 3 read every minute of the days whose busiest ones do not settle the answer; 4 sum up.
+    are not settled; 3 of the days whose busiest minutes do not settle the answer, read what is missing; 4 sum up.
     """
     deployed = deployments(connection, question.workspace)
-    days = _days(connection, question.period, deployed)
-    allowed = limits(connection, (deployed[number] for number in days), default_limits)
+    stored = _whole_days(connection, question.period, deployed)
+    allowed = limits(connection, (deployed[number] for number in stored), default_limits)
     length = counted_minutes(question)
-    doubtful = [
-        days[number][day].span
-        for number, of_deployment in days.items()
-        for day in days_to_read({one.day: one.ranking for one in of_deployment.values()}, allowed[number], length)
-    ]
-    for number, day, ranking, _, _ in _read(connection, doubtful):
-        days[number][day] = replace(days[number][day], ranking=ranking)
-    return [
-        _loaded(deployed[number], list(of_deployment.values()), allowed[number], length)
-        for number, of_deployment in days.items()
-    ]
+    _resolve(connection, stored, allowed, length)
+    return [_loaded(deployed[number], days, allowed[number], length) for number, days in stored.items()]
 
 
 def counted_minutes(question: Question) -> int:
@@ -66,82 +57,80 @@ def counted_minutes(question: Question) -> int:
     return max(1, min(end, begun) - first)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True)
 class _Day:
-    """One deployment's UTC day as far as it lies in the period."""
+    """One deployment's UTC day as far as it lies in the period; its ranking is replaced when more of it was read."""
 
-    day: int
+    stored: DayLoad
     span: Span
     ranking: Ranking
     requests: int
     throttled_requests: int
-    measured: bool
 
 
-def _days(connection: "Connection", period: Period, ids: Iterable[int]) -> dict[int, dict[int, _Day]]:
-    """Return the days with requests, by deployment and UTC day."""
+Days = dict[int, dict[int, _Day]]
+"""By deployment and UTC day, both in order."""
+
+
+def _whole_days(connection: "Connection", period: Period, deployed: Mapping[int, Deployed]) -> Days:
     first, end = minute_number(period.start), minute_number(period.end)
-    stored = day_loads(connection, first // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY, list(ids))
-    spans = {(one.deployment_id, one.day): _span(one, first, end) for one in stored}
-    whole = [one for one in stored if one.busiest and _is_whole(spans[one.deployment_id, one.day])]
-    rankings = Busiest.decode_all([bytes(one.busiest or b"") for one in whole])
-    found = {
-        (one.deployment_id, one.day): (ranking, one.requests, one.throttled_requests)
-        for one, ranking in zip(whole, rankings, strict=True)
-    }
-    for number, day, ranking, requests, throttled in _read(
-        connection, [span for key, span in spans.items() if key not in found]
-    ):
-        found[number, day] = (ranking, requests, throttled)
-    days: dict[int, dict[int, _Day]] = defaultdict(dict)
-    for one in stored:
-        key = (one.deployment_id, one.day)
-        if key in found:
-            ranking, requests, throttled = found[key]
-            measured = bool(ranking.tokens[0]) or not one.unmeasured_requests
-            days[one.deployment_id][one.day] = _Day(
-                day=one.day,
-                span=spans[key],
-                ranking=ranking,
-                requests=requests,
-                throttled_requests=throttled,
-                measured=measured,
-            )
+    settled: list[tuple[DayLoad, Span]] = []
+    read: dict[tuple[int, int], tuple[DayLoad, Span]] = {}
+    for one in day_loads(connection, first // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY, deployed):
+        start = one.day * MINUTES_A_DAY
+        span = Span(one.deployment_id, one.source_id, max(first, start), min(end, start + MINUTES_A_DAY))
+        if one.busiest is None or span.end - span.first < MINUTES_A_DAY:
+            read[one.deployment_id, one.day] = (one, span)
+        else:
+            settled.append((one, span))
+    rankings = Busiest.decode_all([bytes(one.busiest or b"") for one, _ in settled])
+    found = [
+        _Day(one, span, ranking, one.requests, one.throttled_requests)
+        for (one, span), ranking in zip(settled, rankings, strict=True)
+    ]
+    for key, some in _by_day(minute_amounts(connection, [span for _, span in read.values()])):
+        found.append(_Day(*read[key], _ranked(some), int(some.requests.sum()), int(some.throttled.sum())))
+    days: Days = defaultdict(dict)
+    for day in sorted(found, key=lambda day: (day.stored.deployment_id, day.stored.day)):
+        days[day.stored.deployment_id][day.stored.day] = day
     return days
 
 
-def _span(one: DayLoad, first: int, end: int) -> Span:
-    start = one.day * MINUTES_A_DAY
-    return Span(one.deployment_id, one.source_id, max(first, start), min(end, start + MINUTES_A_DAY))
+def _resolve(connection: "Connection", stored: Days, allowed: Mapping[int, EffectiveLimits], length: int) -> None:
+    """Replace the rankings that hide too much."""
+    spans, least = [], []
+    for number, days in stored.items():
+        for doubt in doubts([*days], [day.ranking for day in days.values()], allowed[number], length):
+            spans.append(days[doubt.day].span)
+            least.append((doubt.tokens, doubt.requests))
+    for (number, day), some in _by_day(minute_amounts(connection, spans, least)):
+        stored[number][day].ranking = _ranked(some)
 
 
-def _is_whole(span: Span) -> bool:
-    return span.end - span.first == MINUTES_A_DAY
+def _ranked(some: Amounts) -> Ranking:
+    return rank(some.minute % MINUTES_A_DAY, some.tokens, some.requests)
 
 
-def _read(connection: "Connection", spans: Sequence[Span]) -> Iterator[tuple[int, int, Ranking, int, int]]:
-    """Read spans in full, each within one day: deployment, UTC day, ranking, requests, refused ones."""
-    amounts = minute_amounts(connection, spans)
-    if not len(amounts.minute):
-        return
+def _by_day(amounts: Amounts) -> Iterator[tuple[tuple[int, int], Amounts]]:
+    """Cut columns of minutes by deployment and UTC day."""
     day = amounts.minute // MINUTES_A_DAY
-    starts = np.flatnonzero(np.concatenate(([True], (np.diff(amounts.deployment) != 0) | (np.diff(day) != 0))))
-    for start, end in pairwise([*starts.tolist(), len(day)]):
-        some = slice(start, end)
-        ranking = rank(amounts.minute[some] % MINUTES_A_DAY, amounts.tokens[some], amounts.requests[some])
-        refused = int(amounts.throttled[some].sum())
-        yield int(amounts.deployment[start]), int(day[start]), ranking, int(amounts.requests[some].sum()), refused
+    changes = (np.diff(amounts.deployment) != 0) | (np.diff(day) != 0)
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(day)]
+    for start, end in pairwise(edges if len(day) else []):
+        key = (int(amounts.deployment[start]), int(day[start]))
+        yield key, Amounts(*(column[start:end] for column in amounts))
 
 
-def _loaded(deployed: Deployed, days: Sequence[_Day], allowed: EffectiveLimits, length: int) -> Loaded:
-    rankings = {one.day: one.ranking for one in days}
+def _loaded(deployed: Deployed, days: Mapping[int, _Day], allowed: EffectiveLimits, length: int) -> Loaded:
+    parts = days.values()
+    measured = any(day.ranking.tokens[0] or not day.stored.unmeasured_requests for day in parts)
     return Loaded(
         deployed=deployed,
-        headroom=headroom(rankings, allowed, length, measured=any(one.measured for one in days)),
-        requests=sum(one.requests for one in days),
-        throttled_requests=sum(one.throttled_requests for one in days),
+        headroom=headroom([*days], [day.ranking for day in parts], allowed, length, measured=measured),
+        requests=sum(day.requests for day in parts),
+        throttled_requests=sum(day.throttled_requests for day in parts),
         limits=allowed,
-        spans=[one.span for one in days],
+        spans=[day.span for day in parts],
     )
 
 

@@ -2,8 +2,9 @@
 
 Tokens are priced by the UTC day on which they were used. Charges come by UTC billing day and stand on the day of the
 same date, also where the report's days are those of another time zone. A day whose charges are in another currency
-than the price has a second row for them, without requests. `billing_state`: missing (not known yet), open (may still change) or
-closed (from the 6th of the following month on). An estimate is null where no tokens were reported or none has a price.
+than the price has a second row for them, without requests. `billing_state`: missing (not known yet), open (may still
+change) or closed (from the 6th of the following month on). An estimate is null where no tokens were
+reported or none has a price.
 """
 
 from typing import TYPE_CHECKING

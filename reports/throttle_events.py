@@ -2,24 +2,26 @@
 
 An event is minutes with at least one refusal, joined while at most one minute without any lies between them; `ended_at`
 is the end of its last minute. Requests and peaks are those of all its minutes. `cause` is what most refusals say:
-tokens, requests or capacity; where none says it, the limit of which the event used 80 % or more (the larger part wins); else
-unknown. An event that began before the period is shown from the period's first minute on.
+tokens, requests or capacity; where none says it, the limit of which the event used 80 % or more (the larger part
+wins); else unknown. An event that began before the period is shown from the period's first minute on.
 """
 
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from monitor.domain.answer import Column, Found, Question, Row
-from monitor.domain.period import MINUTES_A_DAY, instant_of
-from monitor.domain.throttling import LoadedMinute, ThrottleEvent, events, gaps
-from monitor.loads import Loaded, charts, loads
+from monitor.domain.answer import Chart, Column, Found, Question
+from monitor.domain.period import instant_of
+from monitor.domain.throttling import ThrottleEvent, events
+from monitor.loads import charts, loads
 from monitor.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
-from monitor.store.rollups import Span, minutes, refusing_minutes
+from monitor.store.rollups import refusing_minutes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+ThrottleRow = tuple[str | None, str | None, str | None, datetime, datetime, int, int, int, int, int, str, float | None]
 
 COLUMNS = (
     Column("workspace", "text", "Workspace"),
@@ -40,53 +42,22 @@ COLUMNS = (
 def answer(connection: "Connection", question: Question) -> Found:
     """Answer with one row per event, by start, workspace and deployment."""
     deployed = deployments(connection, question.workspace)
-    found = _events(connection, question, deployed)
-    rows = sorted(
-        (_row(deployed[number], event) for number, event in found), key=lambda row: (row[3], row[0] or "", row[1] or "")
-    )
-    refused = {number for number, _ in found}
-    drawn = charts(connection, question, _most_refused(connection, question, refused)) if question.charts else []
-    return Found(rows=rows, charts=drawn)
+    allowed = limits(connection, deployed.values(), default_limits)
+    found = events(refusing_minutes(connection, question.period, deployed), allowed)
+    rows = [_row(deployed[event.deployment], event) for event in found]
+    rows.sort(key=lambda row: (row[3], row[0] or "", row[1] or ""))
+    return Found(rows=rows, charts=_charts(connection, question, {event.deployment for event in found}))
 
 
-def _events(
-    connection: "Connection", question: Question, deployed: dict[int, Deployed]
-) -> list[tuple[int, ThrottleEvent]]:
-    by_deployment = {
-        number: list(some)
-        for number, some in groupby(refusing_minutes(connection, question.period, deployed), key=itemgetter(0))
-    }
-    quiet = _quiet(connection, by_deployment)
-    allowed = limits(connection, (deployed[number] for number in by_deployment), default_limits)
-    return [
-        (number, event)
-        for number, some in by_deployment.items()
-        for event in events([minute for _, _, minute in some], quiet.get(number, {}), allowed[number])
-    ]
-
-
-Refusing = list[tuple[int, int, LoadedMinute]]
-
-
-def _quiet(connection: "Connection", refusing: dict[int, Refusing]) -> dict[int, dict[int, LoadedMinute]]:
-    """Read the minutes inside events in which nothing was refused."""
-    spans: list[Span] = []
-    for number, some in refusing.items():
-        sources = {minute.minute // MINUTES_A_DAY: source for _, source, minute in some}
-        quiet_minutes = gaps([minute.minute for _, _, minute in some])
-        spans.extend(Span(number, sources[at // MINUTES_A_DAY], at, at + 1) for at in quiet_minutes)
-    quiet: dict[int, dict[int, LoadedMinute]] = {}
-    for number, minute in minutes(connection, spans):
-        quiet.setdefault(number, {})[minute.minute] = minute
-    return quiet
-
-
-def _most_refused(connection: "Connection", question: Question, refused: set[int]) -> list[Loaded]:
+def _charts(connection: "Connection", question: Question, refused: set[int]) -> Sequence[Chart]:
+    """Draw the deployments with the most refusals."""
+    if not question.charts or not refused:
+        return ()
     found = [one for one in loads(connection, question) if one.deployed.id in refused]
-    return sorted(found, key=lambda one: -one.throttled_requests)
+    return charts(connection, question, sorted(found, key=lambda one: -one.throttled_requests))
 
 
-def _row(deployed: Deployed, event: ThrottleEvent) -> Row:
+def _row(deployed: Deployed, event: ThrottleEvent) -> ThrottleRow:
     return (
         deployed.workspace or None,
         deployed.name or None,

@@ -4,8 +4,9 @@ A minute is a calendar minute in UTC. Percentiles are nearest-rank over all minu
 included as 0: the p99 of M minutes is the value that ceil(0.99 * M) of them do not exceed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,82 +44,91 @@ class Headroom:
         return 1 - self.peak_requests / self.request_limit
 
 
+class Doubt(NamedTuple):
+    """A UTC day to be read again: all its minutes with at least so many tokens or requests."""
+
+    day: int
+    tokens: int
+    requests: int
+
+
 def rank_from_top(minutes: int) -> int:
     """Return which largest minute is the nearest-rank p99 of so many minutes: 1 is the largest."""
     return minutes - -(-99 * minutes // 100) + 1
 
 
-def days_to_read(days: Mapping[int, Ranking], limits: EffectiveLimits, minutes: int) -> list[int]:
-    """Return the UTC days whose busiest minutes alone do not settle the answer.
+def doubts(days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLimits, minutes: int) -> list[Doubt]:
+    """Return the UTC days whose busiest minutes alone do not settle the answer, and what is missing of them.
 
-    A day's ranking hides minutes that are at most as large as its last entry. It settles the p99 unless that entry is
-    above the p99 of what is shown, and the minutes near a limit unless that entry itself is near.
+    A ranking hides minutes that are at most as large as its last entry. It settles the p99 unless that entry is above
+    the p99 of what is shown, and the minutes near a limit unless that entry itself is near.
     """
-    shown = _ranked(ranking.tokens for ranking in days.values())
-    least = _rank(shown, rank_from_top(minutes))
-    return [day for day, ranking in days.items() if ranking.hides and _hides_much(ranking, limits.on(day), least)]
+    least = _p99(rankings, minutes)
+    found = []
+    for day, ranking in zip(days, rankings, strict=True):
+        if ranking.hides:
+            near = _near(limits.on(day))
+            tokens, requests = int(ranking.tokens[-1]), int(ranking.requests[-1])
+            if tokens > least or tokens >= near.tokens or requests >= near.requests:
+                found.append(Doubt(day, min(tokens, least + 1, near.tokens), min(requests, near.requests)))
+    return found
 
 
-def headroom(days: Mapping[int, Ranking], limits: EffectiveLimits, minutes: int, *, measured: bool) -> Headroom:
-    """Sum up one deployment's days; exact when `days_to_read` names none of them.
+def headroom(
+    days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLimits, minutes: int, *, measured: bool
+) -> Headroom:
+    """Sum up one deployment's days, in order; exact when `doubts` are resolved.
 
     `minutes` is the length of the period. `measured` is False if no response of the period reported tokens.
     """
-    token_day, token_minute, peak_tokens = _peak(
-        {day: (ranking.token_minutes, ranking.tokens) for day, ranking in days.items()}
-    )
-    request_day, _, peak_requests = _peak(
-        {day: (ranking.request_minutes, ranking.requests) for day, ranking in days.items()}
-    )
-    shown = _ranked(ranking.tokens for ranking in days.values())
+    tokens = np.array([ranking.tokens[0] for ranking in rankings])
+    requests = np.array([ranking.requests[0] for ranking in rankings])
+    most_tokens, most_requests = int(tokens.argmax()), int(requests.argmax())
+    peak = int(tokens[most_tokens])
+    peak_minute = days[most_tokens] * MINUTES_A_DAY + int(rankings[most_tokens].token_minutes[0])
+    near = _near_days(days, rankings, limits)
     return Headroom(
-        peak_tokens=peak_tokens if measured else None,
-        peak_minute=token_minute if measured and peak_tokens else None,
-        p99_tokens=_rank(shown, rank_from_top(minutes)) if measured else None,
-        token_limit=limits.on(token_day).tokens,
-        peak_requests=peak_requests,
-        request_limit=limits.on(request_day).requests,
-        minutes_near=_minutes_from(days, limits, *NEAR),
-        minutes_at_limit=_minutes_from(days, limits, 1, 1),
+        peak_tokens=peak if measured else None,
+        peak_minute=peak_minute if measured and peak else None,
+        p99_tokens=_p99(rankings, minutes) if measured else None,
+        token_limit=limits.on(days[most_tokens]).tokens,
+        peak_requests=int(requests[most_requests]),
+        request_limit=limits.on(days[most_requests]).requests,
+        minutes_near=sum(_reaching(ranking, _near(allowed)) for allowed, ranking in near),
+        minutes_at_limit=sum(_reaching(ranking, allowed) for allowed, ranking in near),
     )
 
 
-def _hides_much(ranking: Ranking, limits: Limits, least: int) -> bool:
-    tokens, requests = int(ranking.tokens[-1]), int(ranking.requests[-1])
-    part, whole = NEAR
-    return tokens > least or tokens * whole >= limits.tokens * part or requests * whole >= limits.requests * part
-
-
-def _ranked(amounts: Iterable[Numbers]) -> Numbers:
-    arrays = list(amounts)
-    return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
-
-
-def _rank(amounts: Numbers, rank: int) -> int:
-    """Return the rank-th largest amount; idle minutes, which are not listed, are 0."""
+def _p99(rankings: Sequence[Ranking], minutes: int) -> int:
+    """Return the p99 of what is shown; idle minutes, which are not listed, are 0."""
+    amounts: Numbers = np.concatenate([ranking.tokens for ranking in rankings])
+    rank = rank_from_top(minutes)
     if len(amounts) < rank:
         return 0
     return int(np.partition(amounts, len(amounts) - rank)[len(amounts) - rank])
 
 
-def _peak(days: Mapping[int, tuple[Numbers, Numbers]]) -> tuple[int, int, int]:
-    """Return UTC day, minute and amount of the largest minute; every ranking starts with its day's largest."""
-    largest = max(days, key=lambda day: (int(days[day][1][0]), -day))
-    minutes, amounts = days[largest]
-    return largest, largest * MINUTES_A_DAY + int(minutes[0]), int(amounts[0])
+def _near(limits: Limits) -> Limits:
+    """Return the least amounts that are near the limits."""
+    part, whole = NEAR
+    return Limits(-(-limits.tokens * part // whole), -(-limits.requests * part // whole))
 
 
-def _minutes_from(days: Mapping[int, Ranking], limits: EffectiveLimits, part: int, whole: int) -> int:
-    return sum(_minutes_of_day_from(ranking, limits.on(day), part, whole) for day, ranking in days.items())
+def _near_days(
+    days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLimits
+) -> list[tuple[Limits, Ranking]]:
+    """Return the days with a minute near a limit, each with its limits."""
+    found = []
+    for day, ranking in zip(days, rankings, strict=True):
+        allowed = limits.on(day)
+        near = _near(allowed)
+        if ranking.tokens[0] >= near.tokens or ranking.requests[0] >= near.requests:
+            found.append((allowed, ranking))
+    return found
 
 
-def _minutes_of_day_from(ranking: Ranking, limits: Limits, part: int, whole: int) -> int:
-    """Count the minutes in which tokens or requests reach part/whole of their limit."""
-    if (
-        int(ranking.tokens[0]) * whole < limits.tokens * part
-        and int(ranking.requests[0]) * whole < limits.requests * part
-    ):
-        return 0
-    by_tokens = ranking.token_minutes[ranking.tokens * whole >= limits.tokens * part]
-    by_requests = ranking.request_minutes[ranking.requests * whole >= limits.requests * part]
+def _reaching(ranking: Ranking, least: Limits) -> int:
+    """Count the minutes in which tokens or requests reach the least amounts."""
+    by_tokens = ranking.token_minutes[ranking.tokens >= least.tokens]
+    by_requests = ranking.request_minutes[ranking.requests >= least.requests]
     return len(np.union1d(by_tokens, by_requests))

@@ -29,6 +29,7 @@ class PriceBook:
 
     def __init__(self, listed: Iterable[Price], settings: Iterable[Price] = ()) -> None:
         """Merge the list's and the settings' prices by the rule above."""
+        self._remembered: dict[tuple[str, MeterClass, int], tuple[Decimal, str] | None] = {}
         said = _by_meter(settings)
         self._prices: dict[tuple[str, MeterClass], list[Price]] = dict(said)
         for key, prices in _by_meter(listed).items():
@@ -55,7 +56,7 @@ class PriceBook:
         CurrencyMixError if the meters are priced in different currencies.
         """
         cached = min(cached_tokens, prompt_tokens)
-        if model is None or (cached and self.price(model, "cache", day) is None):
+        if model is None or (cached and self._per_token(model, "cache", day) is None):
             cached = 0
         counts: dict[MeterClass, int] = {
             "input": prompt_tokens - cached,
@@ -67,14 +68,23 @@ class PriceBook:
     def _estimate(self, model: str | None, day: int, counts: dict[MeterClass, int]) -> Estimate:
         total, currency = Decimal(0), None
         for meter, count in counts.items():
-            price = self.price(model, meter, day) if model else None
+            price = self._per_token(model, meter, day) if model else None
             if price is None:
                 return Estimate(cost=None, currency=None, unpriced=True)
-            if currency not in (None, price.currency):
-                raise CurrencyMixError(str(currency), price.currency)
-            currency = price.currency
-            total = EXACT.add(total, cost(count, price))
+            amount, in_currency = price
+            if currency not in (None, in_currency):
+                raise CurrencyMixError(str(currency), in_currency)
+            currency = in_currency
+            total = Decimal(count).fma(amount, total, EXACT)
         return Estimate(cost=total, currency=currency, unpriced=False)
+
+    def _per_token(self, model: str, meter: MeterClass, day: int) -> tuple[Decimal, str] | None:
+        """Return the exact price of one token and its currency; remembered, since reports ask for thousands of days."""
+        key = (model, meter, day)
+        if key not in self._remembered:
+            price = self.price(model, meter, day)
+            self._remembered[key] = None if price is None else (cost(1, price), price.currency)
+        return self._remembered[key]
 
     def segments(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int]]:
         """Cut the days (both inclusive) where any price of the model changes; within a segment sums can be priced."""

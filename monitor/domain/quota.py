@@ -2,8 +2,9 @@
 
 The defaults are Azure's for serverless deployments: 200,000 tokens and 1,000 requests a minute for one deployment.
 
-A day keeps its KEPT largest minutes by tokens and, ranked on their own, by requests. That answers the p99 of any period
-exactly unless one day holds more than KEPT of its largest 1 % of minutes (monitor.domain.headroom finds those).
+A day keeps its KEPT largest minutes by tokens and, ranked on their own, by requests; more where more of them reach
+half of a default limit. That answers exactly how many minutes came near that limit or a higher one, and the p99 of any
+period unless one day holds more than KEPT of its largest 1 % of minutes (monitor.domain.headroom finds what is left to read).
 
 Packed, little-endian, n entries of each ranking: minutes of the day by tokens (u16), tokens, minutes by requests (u16),
 requests. Amounts are u32 and u16; a day with a larger one takes u64 for both and one leading byte, which makes the
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.domain.period import MINUTES_A_DAY
 from monitor.domain.records import Quota
 
 Numbers = NDArray[np.int64]
@@ -36,6 +38,7 @@ class Limits(NamedTuple):
 
 
 DEFAULT = Limits(tokens=200_000, requests=1_000)
+HALF = Limits(DEFAULT.tokens // 2, DEFAULT.requests // 2)
 
 
 class EffectiveLimits:
@@ -72,9 +75,10 @@ class Busiest:
     def encode(minutes: NDArray[np.integer], tokens: NDArray[np.integer], requests: NDArray[np.integer]) -> bytes:
         """Pack one day: its minutes (0 to 1439, or since 1970; at least one), their tokens and requests."""
         whole = rank(np.asarray(minutes) % 1440, tokens, requests)
+        kept = max(KEPT, int((whole.tokens >= HALF.tokens).sum()), int((whole.requests >= HALF.requests).sum()))
         wide = bool(whole.tokens[0] >= 2**32 or whole.requests[0] >= 2**16)
         columns = (whole.token_minutes, whole.tokens, whole.request_minutes, whole.requests)
-        packed = [column[:KEPT].astype(kind).tobytes() for column, kind in zip(columns, _kinds(wide), strict=True)]
+        packed = [column[:kept].astype(kind).tobytes() for column, kind in zip(columns, _kinds(wide), strict=True)]
         return (_WIDE if wide else b"") + b"".join(packed)
 
     @staticmethod
@@ -110,12 +114,12 @@ def _kinds(wide: bool) -> tuple[str, str, str, str]:
 def _unpack(joined: bytes, length: int) -> list[Ranking]:
     wide = length % 2 == 1
     entries, rest = divmod(length - wide, 20 if wide else 10)
-    if rest or not 0 < entries <= KEPT:
+    if rest or not 0 < entries <= MINUTES_A_DAY:
         raise ValueError(f"{length} bytes are not the busiest minutes of a day")
     fields = [(f"column_{number}", kind, (entries,)) for number, kind in enumerate(_kinds(wide))]
     rows = np.frombuffer(joined, dtype=[("wide", "u1"), *fields] if wide else fields)
     columns = [rows[name].astype(np.int64) for name, _, _ in fields]
     return [
-        Ranking(at, tokens, asked_at, requests, hides=entries == KEPT)
+        Ranking(at, tokens, asked_at, requests, hides=KEPT <= entries < MINUTES_A_DAY)
         for at, tokens, asked_at, requests in zip(*columns, strict=True)
     ]

@@ -1,48 +1,88 @@
-"""A table for the terminal: short labels, money rounded for people, totals and notes below."""
+"""A table for the terminal: short labels, money rounded for people, totals and notes below.
 
-import io
+It is laid out here and not by rich, which takes seconds for some thousand rows.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 from monitor.domain.answer import Answer
-from monitor.presenting.cells import NUMERIC
+from monitor.presenting.cells import NUMERIC, printable
 from monitor.presenting.people import below, body, foot, shown_columns, span
 
-UNCUT = 10_000
-"""Wide enough for every table: what goes into a pipe or a file is not wrapped."""
+APART = "  "
+LEAST = 8
+"""Text columns are not cut below this width; a terminal as narrow as that wraps the lines."""
+
+BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 def render(answer: Answer, *, width: int | None = None, color: bool = False) -> str:
-    """Draw the table in the width of the terminal; without a width nothing is cut or wrapped."""
-    from rich.console import Console
-    from rich.text import Text
-
-    out = io.StringIO()
-    console = Console(
-        file=out, width=width or UNCUT, force_terminal=color, no_color=not color, highlight=False, legacy_windows=False
-    )
-    console.print(Text(answer.title, style="bold"), Text(span(answer), style="dim"))
-    console.print(_table(answer) if answer.rows else Text("Nothing in this period."))
-    for note in below(answer):
-        console.print(Text(note, style="dim"))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    """Lay the table out; text is cut only to fit the width of a terminal, and never without one."""
+    lines = [_styled(printable(answer.title), BOLD, color), _styled(printable(span(answer)), DIM, color), ""]
+    lines += _table(answer, width, color) if answer.rows else ["Nothing in this period."]
+    notes = [_styled(printable(note), DIM, color) for note in below(answer)]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
-def _table(answer: Answer) -> object:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def _table(answer: Answer, width: int | None, color: bool) -> list[str]:
+    columns = [column for _, column in shown_columns(answer)]
+    numeric = [column.kind in NUMERIC for column in columns]
+    text = [column.kind == "text" for column in columns]
+    head, rows, total = [column.label for column in columns], body(answer), foot(answer)
+    widths = [max(map(_width, cells)) for cells in zip(head, *rows, *([total] if total else []), strict=True)]
+    widths = _fitted(widths, text, width)
+    rule = APART.join("─" * wide for wide in widths)
+    lines = [_styled(_line(head, widths, numeric), BOLD, color), _styled(rule, DIM, color)]
+    lines += [_line(row, widths, numeric) for row in rows]
+    return [*lines, _styled(rule, DIM, color), _styled(_line(total, widths, numeric), BOLD, color)] if total else lines
 
-    total = foot(answer)
-    table = Table(box=box.SIMPLE_HEAD, show_footer=total is not None, pad_edge=False, header_style="bold")
-    for number, (_, column) in enumerate(shown_columns(answer)):
-        numeric = column.kind in NUMERIC
-        table.add_column(
-            column.label,
-            Text(total[number]) if total else "",
-            justify="right" if numeric else "left",
-            no_wrap=column.kind != "text",
-            overflow="fold",
-            footer_style="bold",
+
+def _fitted(widths: Sequence[int], text: Sequence[bool], width: int | None) -> list[int]:
+    """Take what is too much from the widest text columns."""
+    fitted = list(widths)
+    over = sum(fitted) + len(APART) * (len(fitted) - 1) - (width or 10**9)
+    while over > 0:
+        widest = max(
+            (place for place, is_text in enumerate(text) if is_text), key=lambda place: fitted[place], default=None
         )
-    for row in body(answer):
-        table.add_row(*map(Text, row))
-    return table
+        if widest is None or fitted[widest] <= LEAST:
+            break
+        fitted[widest] -= 1
+        over -= 1
+    return fitted
+
+
+def _line(cells: Iterable[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
+    placed = (_placed(cell, wide, right) for cell, wide, right in zip(cells, widths, numeric, strict=True))
+    return APART.join(placed).rstrip()
+
+
+def _placed(cell: str, wide: int, right: bool) -> str:
+    missing = wide - _width(cell)
+    if missing < 0:
+        return _cut(cell, wide)
+    return " " * missing + cell if right else cell + " " * missing
+
+
+def _cut(cell: str, wide: int) -> str:
+    while _width(cell) >= wide:
+        cell = cell[:-1]
+    return cell + "…" + " " * (wide - _width(cell) - 1)
+
+
+def _width(cell: str) -> int:
+    """Return how many places a text takes on a terminal: wide East Asian letters two, combining marks none."""
+    if cell.isascii():
+        return len(cell)
+    return sum(_letter_width(letter) for letter in cell)
+
+
+def _letter_width(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _styled(line: str, style: str, color: bool) -> str:
+    return f"{style}{line}{PLAIN}" if color else line

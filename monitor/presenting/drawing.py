@@ -134,7 +134,7 @@ def minute_load(chart: MinuteLoad) -> Drawing:
     return Drawing(
         kind="minutes",
         title=chart.title,
-        description=f"The busiest minute used {busiest.tokens:,} of {busiest.token_limit:,} tokens; {refused:,} × 429.",
+        description=f"Busiest minute: {busiest.tokens:,} of {busiest.token_limit:,} tokens; {refused:,} refused.",
         y_ticks=[Tick(y(tick), short(tick)) for tick in ticks],
         x_ticks=[Tick(x(minute_number(at)), label) for at, label in time_ticks(chart.start, chart.end)],
         head=["Day", "Busiest minute, tokens", "Limit", "Busiest minute, requests", "Refused (429)"],

@@ -1,8 +1,6 @@
 """What every format for people says besides the rows: heading, shown columns, totals in words."""
 
-from datetime import timedelta
-
-from monitor.domain.answer import Answer, Column, Row, Value
+from monitor.domain.answer import Answer, Column, Value
 from monitor.presenting.cells import decimals, shown
 
 
@@ -54,11 +52,6 @@ def span(answer: Answer) -> str:
     return asked
 
 
-def last_day(answer: Answer) -> str:
-    """Return the last day of the period as ISO 8601."""
-    return (answer.question.period.last + timedelta(0)).isoformat()
-
-
 def several_currencies(answer: Answer) -> list[str]:
     """Say the totals of each currency, where there are several."""
     if len(answer.totals.money) < 2:
@@ -74,8 +67,3 @@ def several_currencies(answer: Answer) -> list[str]:
 def below(answer: Answer) -> list[str]:
     """Return the lines under a table."""
     return [*several_currencies(answer), *answer.notes]
-
-
-def nothing_found(rows: list[Row]) -> str | None:
-    """Say that there is nothing, where there is nothing."""
-    return None if rows else "No rows."

@@ -4,9 +4,9 @@ Authoritative is, among the sources with requests for that deployment on that UT
 authority, then the lowest number. Tokens of a minute are prompt and completion tokens together.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from monitor.domain.ledger import Usage
 from monitor.domain.period import MINUTES_A_DAY, Period, day_number, instant_of, minute_number
-from monitor.domain.throttling import LoadedMinute
+from monitor.domain.throttling import LoadedMinutes
 from monitor.store.tables import source, usage_day, usage_minute
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def usage(connection: "Connection", period: Period, ids: Ids) -> list[Usage]:
     days = _days(connection, min(cuts), max(cuts), ids)
     parts = _parts(connection, cut_days, ids) if cut_days else {}
     found = []
-    for row in days:
-        utc_day, deployment_id, *sums = tuple(row)
+    for utc_day, deployment_id, *sums in days:
         if utc_day in whole:
             found.append(Usage(whole[utc_day], utc_day, deployment_id, *sums))
         else:
@@ -138,11 +137,18 @@ def _of_day(chosen: sa.CTE) -> "sa.ColumnElement[bool]":
     )
 
 
-def _days(connection: "Connection", first: int, last: int, ids: Ids) -> "Sequence[sa.Row[tuple[int, ...]]]":
+def _days(connection: "Connection", first: int, last: int, ids: Ids) -> Sequence[tuple[int, ...]]:
     chosen = _authoritative(first, last, ids)
     day = usage_day.c
     asked = sa.select(day.day, day.deployment_id, *(day[name] for name in _SUMS))
-    return connection.execute(asked.join_from(chosen, usage_day, _of_day(chosen))).all()
+    return _tuples(connection.execute(asked.join_from(chosen, usage_day, _of_day(chosen))))
+
+
+def _tuples(rows: "sa.CursorResult[Any]") -> Sequence[tuple[int, ...]]:
+    """Fetch rows of whole numbers as the driver gives them, which takes half the time of named rows."""
+    cursor = rows.cursor
+    assert cursor is not None
+    return cursor.fetchall()
 
 
 Parts = dict[tuple[int, int], list[int]]
@@ -176,10 +182,14 @@ def _in_span(key: sa.FromClause, span: sa.FromClause) -> "sa.ColumnElement[bool]
     )
 
 
-def _listed(name: str, columns: Sequence[str], rows: Sequence[tuple[int, ...]]) -> sa.CTE:
+def _listed(name: str, columns: Sequence[str], rows: Iterable[Sequence[int]]) -> sa.CTE:
     """Whole numbers of ours as a table; written into the statement, since drivers bind only some thousand values."""
-    described = [sa.column(column, sa.BigInteger) for column in columns]
-    return sa.values(*described, name=name, literal_binds=True).data(list(rows)).cte(name)
+    written = ", ".join(f"({', '.join(str(int(number)) for number in row)})" for row in rows)
+    # Both engines call the columns of VALUES so.
+    given = [sa.column(f"column{place}", sa.BigInteger) for place in range(1, len(columns) + 1)]
+    values = sa.text(f"VALUES {written}").columns(*given).cte(f"{name}_values")
+    named = [column.label(label) for column, label in zip(values.c, columns, strict=True)]
+    return sa.select(*named).cte(name)
 
 
 def _smaller(cut: list[Piece]) -> list[Piece]:
@@ -219,26 +229,6 @@ def day_loads(connection: "Connection", first: int, last: int, ids: Ids) -> list
 
 
 _TOKENS = usage_minute.c.prompt_tokens + usage_minute.c.completion_tokens
-_LOAD = (
-    usage_minute.c.minute,
-    usage_minute.c.requests,
-    _TOKENS.label("tokens"),
-    usage_minute.c.throttled_requests,
-    usage_minute.c.throttled_by_tokens,
-    usage_minute.c.throttled_by_requests,
-    usage_minute.c.throttled_by_capacity,
-    usage_minute.c.longest_retry_after_ms,
-)
-
-
-def minutes(connection: "Connection", spans: Sequence[Span]) -> Iterator[tuple[int, LoadedMinute]]:
-    """Give the minutes of spans that do not overlap, each with its deployment, in no order."""
-    if not spans:
-        return
-    listed = _listed("span", Span._fields, spans)
-    asked = sa.select(usage_minute.c.deployment_id, *_LOAD).join_from(listed, usage_minute, _in_span(listed, listed))
-    for deployment_id, *load in connection.execute(asked):
-        yield deployment_id, LoadedMinute(*load)
 
 
 class Amounts(NamedTuple):
@@ -251,17 +241,32 @@ class Amounts(NamedTuple):
     throttled: Numbers
 
 
-def minute_amounts(connection: "Connection", spans: Sequence[Span]) -> Amounts:
-    """Return the minutes of spans that do not overlap as columns."""
-    rows: Sequence[Sequence[int]] = ()
+def minute_amounts(
+    connection: "Connection", spans: Sequence[Span], least: Sequence[tuple[int, int]] | None = None
+) -> Amounts:
+    """Return the minutes of spans that do not overlap; `least` keeps those with so many tokens or so many requests."""
+    rows: Sequence[tuple[int, ...]] = ()
     if spans:
-        listed = _listed("span", Span._fields, spans)
+        thresholds = least or [(0, 0)] * len(spans)
+        listed = _listed(
+            "span",
+            (*Span._fields, "tokens", "requests"),
+            ((*span, *amounts) for span, amounts in zip(spans, thresholds, strict=True)),
+        )
         minute = usage_minute.c
-        asked = sa.select(minute.deployment_id, minute.minute, _TOKENS, minute.requests, minute.throttled_requests)
-        rows = connection.execute(asked.join_from(listed, usage_minute, _in_span(listed, listed))).all()
-    columns = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, len(Amounts._fields)).T
+        asked = (
+            sa.select(minute.deployment_id, minute.minute, _TOKENS, minute.requests, minute.throttled_requests)
+            .join_from(listed, usage_minute, _in_span(listed, listed))
+            .where(sa.or_(listed.c.tokens <= _TOKENS, minute.requests >= listed.c.requests))
+        )
+        rows = _tuples(connection.execute(asked))
+    columns = _columns(rows, len(Amounts._fields))
     order = np.lexsort((columns[1], columns[0]))
     return Amounts(*(column[order] for column in columns))
+
+
+def _columns(rows: Sequence[tuple[int, ...]], count: int) -> Numbers:
+    return np.fromiter(chain.from_iterable(rows), np.int64, count * len(rows)).reshape(-1, count).T
 
 
 def peaks(connection: "Connection", spans: Sequence[Span], first: int, stretch: int) -> list[tuple[int, int, int, int]]:
@@ -288,21 +293,37 @@ def peaks(connection: "Connection", spans: Sequence[Span], first: int, stretch: 
     ]
 
 
-def refusing_minutes(connection: "Connection", period: Period, ids: Ids) -> list[tuple[int, int, LoadedMinute]]:
-    """Return the minutes with a refused request: deployment, source and minute, by deployment and minute."""
+_LOAD = (
+    usage_minute.c.deployment_id,
+    usage_minute.c.source_id,
+    usage_minute.c.minute,
+    usage_minute.c.requests,
+    _TOKENS,
+    usage_minute.c.throttled_requests,
+    usage_minute.c.throttled_by_tokens,
+    usage_minute.c.throttled_by_requests,
+    usage_minute.c.throttled_by_capacity,
+    usage_minute.c.longest_retry_after_ms,
+)
+
+
+def refusing_minutes(connection: "Connection", period: Period, ids: Ids) -> LoadedMinutes:
+    """Return the minutes with a refused request, and the single ones between two of them, by deployment and minute."""
     first, end = minute_number(period.start), minute_number(period.end)
     chosen = _authoritative(first // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY, ids)
     counting = {(row[0], row[2]): row[1] for row in connection.execute(sa.select(chosen))}
     minute = usage_minute.c
-    asked = sa.select(minute.deployment_id, minute.source_id, *_LOAD).where(
-        minute.minute >= first, minute.minute < end, minute.throttled_requests > 0
-    )
-    rows = connection.execute(asked)
-    return sorted(
-        (deployment_id, source_id, LoadedMinute(*load))
-        for deployment_id, source_id, *load in rows
-        if counting.get((deployment_id, load[0] // MINUTES_A_DAY)) == source_id
-    )
+    asked = sa.select(*_LOAD).where(minute.minute >= first, minute.minute < end, minute.throttled_requests > 0)
+    rows = [
+        row for row in _tuples(connection.execute(asked)) if counting.get((row[0], row[2] // MINUTES_A_DAY)) == row[1]
+    ]
+    refusing = LoadedMinutes.of(_columns(rows, len(_LOAD)))
+    between = [Span(deployment, source_id, at, at + 1) for deployment, source_id, at in refusing.gaps()]
+    if not between:
+        return refusing
+    listed = _listed("span", Span._fields, between)
+    quiet = _tuples(connection.execute(sa.select(*_LOAD).join_from(listed, usage_minute, _in_span(listed, listed))))
+    return LoadedMinutes.of(_columns([*rows, *quiet], len(_LOAD)))
 
 
 def last_minutes(connection: "Connection") -> dict[int, datetime]:

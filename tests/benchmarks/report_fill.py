@@ -98,7 +98,9 @@ def _minutes(random: np.random.Generator, deployment: int, days: int, first: int
     minute = np.arange(count)
     hour, day = minute // 60 % 24, minute // MINUTES_A_DAY
     load = 0.15 + np.exp(-(((hour - 14) / 4.0) ** 2)) * np.where(day % 7 < 5, 1.0, 0.25)
-    load *= random.lognormal(0, 0.35, count) * random.lognormal(0, 0.15, days)[day]
+    # Traffic swells and ebbs over some ten minutes; only a little of it is noise from one minute to the next.
+    swell = np.convolve(random.normal(0, 1.0, count + 9), np.full(10, 0.1), mode="valid")
+    load *= np.exp(swell + random.normal(0, 0.05, count)) * random.lognormal(0, 0.15, days)[day]
     level = 130_000 if deployment % 12 == 0 else random.integers(5_000, 60_000)
     tokens = (load * level).astype(np.int64)
     if deployment % 6 == 1:
