@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from monitor.domain.endpoints import Endpoint, endpoint
 from monitor.domain.records import Place
@@ -19,6 +19,13 @@ class Placed(Struct, frozen=True, kw_only=True):
     model: str
     endpoint: str = ""
     configured: bool = False
+
+
+def _storable(name: str | None) -> str | None:
+    """A name without what PostgreSQL cannot keep in text: NUL and lone surrogates are replaced."""
+    if name is None or (name.isprintable() and name.isascii()):
+        return name
+    return name.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 class Directory:
@@ -50,6 +57,7 @@ class Directory:
 
     def place(self, said: Place, labels: dict[str, str]) -> Placed:
         """Return the deployment of a record; names that nothing is known of are kept as they are."""
+        said = Place(*(_storable(one) for one in structs.astuple(said)))
         address = endpoint(said.endpoint) if said.endpoint else NOWHERE
         workspace = said.workspace or labels.get("workspace")
         deployment = said.deployment or labels.get("deployment")

@@ -32,8 +32,8 @@ FRAMING = "document"
 OK = 200
 BAD_REQUEST = 400
 
-ANSWERS = ("choices", "output", "outputs", "data", "embeddings")
-"""Where an answer is: completions, Bedrock's two forms, embeddings."""
+ANSWERS = ("choices", "output", "outputs", "data", "embeddings", "usage")
+"""What an answer is known by: completions, Bedrock's two forms, embeddings, or the usage left where texts were taken out."""
 
 STATUSES = ("status", "status_code", "statusCode", "code")
 
