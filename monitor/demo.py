@@ -4,13 +4,13 @@ The sample's clock stands on the Monday after its week, so that a run shows the 
 """
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor import reporting
 from monitor.collect import collect
-from monitor.tally import SourceResult
 from monitor.config import load
 from monitor.domain.answer import Answer
 from monitor.domain.period import Period
@@ -20,6 +20,7 @@ from monitor.sample.folder import write_sample
 from monitor.sample.traffic import WEEK
 from monitor.store import migrate
 from monitor.store.engine import open_engine
+from monitor.tally import SourceResult
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -30,8 +31,8 @@ NOW = datetime(2026, 11, 9, 8, tzinfo=UTC)
 SHOWN = ("daily-spend", "quota-headroom", "throttle-events")
 
 
-def run(target: Path) -> None:
-    """Do everything below `target` and tell it on stdout; a folder of an earlier run is taken up where it is.
+def run(target: Path, show: Callable[[Answer], None]) -> None:
+    """Do everything below `target` and `show` what matters; a folder of an earlier run is taken up where it is.
 
     The environment overrides nothing here: the sample must not get into a store that is meant for something else.
 
@@ -47,7 +48,7 @@ def run(target: Path) -> None:
     finally:
         engine.dispose()
     for name in SHOWN:
-        sys.stdout.write(render(answers[name], "table") + "\n")
+        show(answers[name])
     for name, answer in answers.items():
         _write(answer, target / "reports" / name)
     _tell_what_next(target)

@@ -2,11 +2,16 @@
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from monitor.cli import output
 from monitor.cli.invocation import Invocation, Verb
 from monitor.errors import SettingsError
+
+if TYPE_CHECKING:
+    from monitor.domain.answer import Answer
 
 
 @click.command("demo", cls=Verb)
@@ -30,4 +35,9 @@ def demo_command(invocation: Invocation, /, keep: Path | None, serve: bool) -> N
         raise SettingsError("demo", "has settings and a store of its own", "leave out --config and --store")
     from monitor.demo import run
 
-    run(keep or Path(tempfile.mkdtemp(prefix="maas-monitor-demo-")))
+    run(keep or Path(tempfile.mkdtemp(prefix="maas-monitor-demo-")), _show)
+
+
+def _show(answer: "Answer") -> None:
+    output.answer(answer, "table")
+    click.echo()

@@ -1,15 +1,20 @@
 """What verbs print: aligned tables, JSON, and a progress bar where somebody watches."""
 
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from monitor.errors import MonitorError
+
+if TYPE_CHECKING:
+    from monitor.domain.answer import Answer
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters that could move the cursor or change a terminal's state; names come from other people's logs."""
@@ -27,8 +32,21 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Seque
         drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(cell(value)) for value in row))
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _width(columns, rows))
-    console.print(drawn)
+    width = None if sys.stdout.isatty() else _width(columns, rows)
+    Console(file=sys.stdout, width=width, color_system=_colors()).print(drawn)
+
+
+def answer(answered: "Answer", form: str) -> None:
+    """Print a report's answer, in the width and colours of the terminal if stdout is one."""
+    from monitor.presenting import render
+
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    click.echo(render(answered, form, width=width, color=terminal and _colors() is not None), nl=False)
+
+
+def _colors() -> Literal["auto"] | None:
+    return None if os.environ.get("NO_COLOR") else "auto"
 
 
 def cell(value: Any) -> str:
@@ -73,7 +91,7 @@ def progress() -> Iterator[Callable[[str, int], None] | None]:
         TransferSpeedColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*shown, console=Console(stderr=True, color_system=_colors()), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def advance(source: str, size: int) -> None:

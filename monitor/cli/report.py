@@ -1,8 +1,5 @@
 """`report` and `reports`: run one report, or list them."""
 
-import os
-import shutil
-import sys
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +16,6 @@ from monitor.presenting import formats, render
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
-
-    from monitor.domain.answer import Answer
 
 
 @click.command("report", cls=Verb)
@@ -56,9 +51,13 @@ def report_command(invocation: Invocation, /, name: str, **typed: Any) -> None:
         answer = reporting.run(engine, settings, name, **asking)
         if not answer.rows and asked_for is None:
             _tell_span(engine, period)
-    write(answer, typed["form"] or _format_of(typed["target"]), typed["target"])
-    if typed["target"]:
-        click.echo(f"Wrote {typed['target']}", err=True)
+    form, target = typed["form"] or _format_of(typed["target"]), typed["target"]
+    if target is None:
+        output.answer(answer, form)
+        return
+    # Line ends are the format's own: CSV has CRLF on every system.
+    target.write_text(render(answer, form), encoding="utf-8", newline="")
+    click.echo(f"Wrote {target}", err=True)
 
 
 @click.command("reports", cls=Verb)
@@ -90,18 +89,6 @@ def _tell_span(engine: "Engine", period: Period) -> None:
         span = usage_span(connection)
     held = f"the store holds {span[0]} to {span[1]}: use --from and --to" if span else "the store is empty: run collect"
     click.echo(f"maas-monitor: no usage between {period.first} and {period.last}; {held}", err=True)
-
-
-def write(answer: "Answer", form: str, target: Path | None) -> None:
-    """Write an answer to a file as it is, or to stdout: there in the terminal's width and colours if it is one."""
-    if target is not None:
-        # Line ends are the format's own: CSV has CRLF on every system.
-        with target.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(render(answer, form))
-        return
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else None
-    click.echo(render(answer, form, width=width, color=terminal and "NO_COLOR" not in os.environ), nl=False)
 
 
 def _format_of(target: Path | None) -> str:

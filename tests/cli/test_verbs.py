@@ -120,6 +120,24 @@ def test_a_kind_of_a_later_version_is_refused_when_collected_and_stops_no_other(
     assert counts(result.stdout)["gateway"]["stored"] == 1
 
 
+def test_no_color_means_no_escape_sequences(here: Path) -> None:
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    root = Path(__file__).resolve().parents[2]
+    terminal, child = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "80"}
+    command = [sys.executable, "-m", "monitor", "reports"]
+    subprocess.run(command, cwd=here, env=environment, stdout=child, stderr=child, check=True)
+    os.close(child)
+    said = os.read(terminal, 65536)
+    os.close(terminal)
+    assert b"daily-spend" in said
+    assert b"\x1b" not in said
+
+
 def test_tables_are_never_cut_when_nobody_watches(run: Run, here: Path) -> None:
     name = "gateway-" + "x" * 200
     (here / "monitor.toml").write_text(f'[[source]]\nname = "{name}"\nkind = "files"\npath = "*.jsonl"\n')
@@ -199,6 +217,16 @@ def test_a_long_quarantine_says_how_much_is_left_out(run: Run, here: Path) -> No
     log(here / "logs" / "w" / "d" / "a.jsonl", RECORD, *["x"] * 5)
     run("collect")
     assert "2 of 5 in quarantine." in run("quarantine", "list", "--limit", "2").stdout
+
+
+def test_a_retry_leaves_what_still_cannot_be_read(run: Run, here: Path) -> None:
+    run("init")
+    log(here / "logs" / "w" / "d" / "a.jsonl", RECORD, "not JSON")
+    run("collect")
+    result = run("quarantine", "retry", "--format", "json")
+    assert result.exit_code == 0
+    assert counts(result.stdout)["gateway"]["quarantined"] == 1
+    assert "1 in quarantine." in run("quarantine", "list").stdout
 
 
 # charges, export ----------------------------------------------------------------------------------------------------
