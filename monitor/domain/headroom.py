@@ -6,6 +6,7 @@ included as 0: the p99 of M minutes is the value that ceil(0.99 * M) of them do 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +109,7 @@ def _p99(rankings: Sequence[Ranking], minutes: int) -> int:
     return int(np.partition(amounts, len(amounts) - rank)[len(amounts) - rank])
 
 
+@cache
 def _near(limits: Limits) -> Limits:
     """Return the least amounts that are near the limits."""
     part, whole = NEAR

@@ -5,9 +5,10 @@ same date. Tokens are priced by the UTC day on which they were used. One line ne
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Literal, NamedTuple
 
 from monitor.domain.money import EXACT, CurrencyMixError
@@ -80,50 +81,41 @@ def lines(
     charged: dict[Key, dict[str, Decimal]] = defaultdict(dict)
     for charge in billed:
         costs = charged[charge.day, charge.deployment_id]
-        costs[charge.currency] = EXACT.add(costs.get(charge.currency, Decimal(0)), charge.cost)
+        costs[charge.currency] = EXACT.add(costs.get(charge.currency, _NOTHING), charge.cost)
     found: list[Line] = []
     for key in sorted(used.keys() | charged.keys()):
-        found.extend(_lines_of(key, used.get(key, ()), charged.get(key, {}), models[key[1]], book))
+        parts = used.get(key, ())
+        found.extend(_lines_of(key, parts, _estimated(parts, models[key[1]], book), charged.get(key, _NO_CHARGE)))
     return found
 
 
-def _lines_of(
-    key: Key, used: Sequence[Usage], charged: Mapping[str, Decimal], model: str, book: PriceBook
-) -> Iterator[Line]:
-    estimated = _estimated(used, model, book)
-    currencies: list[str | None] = [*estimated.costs, *(one for one in charged if one not in estimated.costs)]
-    shares = [_counts(used, estimated.unpriced), *[_Counts(0, 0, 0, 0, 0)] * (len(currencies) - 1)]
-    for currency, counts in zip(currencies or [None], shares, strict=True):
-        yield Line(
-            day=key[0],
-            deployment_id=key[1],
-            currency=currency,
-            requests=counts.requests,
-            prompt_tokens=counts.prompt_tokens,
-            completion_tokens=counts.completion_tokens,
-            estimated_cost=estimated.costs.get(currency or ""),
-            billed_cost=charged.get(currency or ""),
-            unmeasured_requests=counts.unmeasured,
-            unpriced_requests=counts.unpriced,
-        )
+_NOTHING = Decimal(0)
+_NO_CHARGE: Mapping[str, Decimal] = {}
 
 
-class _Counts(NamedTuple):
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    unmeasured: int
-    unpriced: int
-
-
-def _counts(used: Sequence[Usage], unpriced: int) -> _Counts:
-    return _Counts(
-        sum(one.requests for one in used),
-        sum(one.prompt_tokens for one in used),
-        sum(one.completion_tokens for one in used),
-        sum(one.unmeasured_requests for one in used),
-        unpriced,
+def _lines_of(key: Key, used: Sequence[Usage], estimated: "_Estimated", charged: Mapping[str, Decimal]) -> list[Line]:
+    """Give the first currency the requests and tokens, any further one only its amounts."""
+    currencies = [*estimated.costs, *(one for one in charged if one not in estimated.costs)]
+    first = currencies[0] if currencies else None
+    whole = used[0] if len(used) == 1 else _added(key, used)
+    line = Line(
+        *key,
+        first,
+        whole.requests,
+        whole.prompt_tokens,
+        whole.completion_tokens,
+        estimated.costs.get(first or ""),
+        charged.get(first or ""),
+        whole.unmeasured_requests,
+        estimated.unpriced,
     )
+    further = currencies[1:]
+    return [line, *(Line(*key, one, 0, 0, 0, estimated.costs.get(one), charged.get(one), 0, 0) for one in further)]
+
+
+def _added(key: Key, used: Sequence[Usage]) -> Usage:
+    sums = [sum(column) for column in zip(*used, strict=True)][3:] or [0] * 7
+    return Usage(key[0], key[0], key[1], *sums)
 
 
 def _estimated(used: Iterable[Usage], model: str, book: PriceBook) -> _Estimated:
@@ -180,6 +172,7 @@ def billing_state(day: int, billed: Decimal | None, known_at: datetime) -> Billi
     return "closed" if known_at >= closes(day_of(day)) else "open"
 
 
+@cache
 def closes(day: date) -> datetime:
     """Return the instant from which the charges of a UTC day no longer change."""
     following = (day.replace(day=1) + timedelta(days=32)).replace(day=CLOSING_DAY)

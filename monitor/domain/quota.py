@@ -4,7 +4,8 @@ The defaults are Azure's for serverless deployments: 200,000 tokens and 1,000 re
 
 A day keeps its KEPT largest minutes by tokens and, ranked on their own, by requests; more where more of them reach
 half of a default limit. That answers exactly how many minutes came near that limit or a higher one, and the p99 of any
-period unless one day holds more than KEPT of its largest 1 % of minutes (monitor.domain.headroom finds what is left to read).
+period unless one day holds more than KEPT of its largest 1 % of minutes (monitor.domain.headroom finds what is left
+to read).
 
 Packed, little-endian, n entries of each ranking: minutes of the day by tokens (u16), tokens, minutes by requests (u16),
 requests. Amounts are u32 and u16; a day with a larger one takes u64 for both and one leading byte, which makes the

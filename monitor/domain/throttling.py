@@ -119,24 +119,20 @@ def _event(  # noqa: PLR0913 - one argument for each column.
 
 def _causes(loaded: LoadedMinutes, starts: Numbers, limits: Mapping[int, EffectiveLimits]) -> list[CauseName]:
     """Return what most refusals of each event say, else what its load implies."""
-    said = [
-        np.add.reduceat(column, starts).tolist()
-        for column in (loaded.by_tokens, loaded.by_requests, loaded.by_capacity)
-    ]
+    named = (loaded.by_tokens, loaded.by_requests, loaded.by_capacity)
+    said = zip(*(np.add.reduceat(column, starts).tolist() for column in named), strict=True)
     token_limits, request_limits = _limits(loaded, limits)
     tokens = np.maximum.reduceat(loaded.tokens / token_limits, starts).tolist()
     requests = np.maximum.reduceat(loaded.requests / request_limits, starts).tolist()
-    return [
-        _said(*counts) or _implied(*used)
-        for counts, used in zip(zip(*said, strict=True), zip(tokens, requests, strict=True), strict=True)
-    ]
+    return [_said(*counts) or _implied(*used) for counts, *used in zip(said, tokens, requests, strict=True)]
 
 
 def _limits(loaded: LoadedMinutes, limits: Mapping[int, EffectiveLimits]) -> tuple[Numbers, Numbers]:
     """Return the limits in force in every minute."""
-    keys = np.stack((loaded.deployment, loaded.minute // MINUTES_A_DAY))
-    days, place = np.unique(keys, axis=1, return_inverse=True)
-    allowed = np.array([limits[deployment].on(day) for deployment, day in days.T.tolist()])[place.reshape(-1)]
+    day = loaded.minute // MINUTES_A_DAY
+    # One number for both: days since 1970 stay below a million until the year 4707.
+    keys, place = np.unique(loaded.deployment * 1_000_000 + day, return_inverse=True)
+    allowed = np.array([limits[key // 1_000_000].on(key % 1_000_000) for key in keys.tolist()])[place]
     return allowed[:, 0], allowed[:, 1]
 
 

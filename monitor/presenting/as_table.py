@@ -41,11 +41,10 @@ def _table(answer: Answer, width: int | None, color: bool) -> list[str]:
 def _fitted(widths: Sequence[int], text: Sequence[bool], width: int | None) -> list[int]:
     """Take what is too much from the widest text columns."""
     fitted = list(widths)
+    places = [place for place, is_text in enumerate(text) if is_text]
     over = sum(fitted) + len(APART) * (len(fitted) - 1) - (width or 10**9)
     while over > 0:
-        widest = max(
-            (place for place, is_text in enumerate(text) if is_text), key=lambda place: fitted[place], default=None
-        )
+        widest = max(places, key=fitted.__getitem__, default=None)
         if widest is None or fitted[widest] <= LEAST:
             break
         fitted[widest] -= 1

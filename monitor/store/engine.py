@@ -202,6 +202,18 @@ def look_up_by_index(connection: "Connection") -> None:
             connection.exec_driver_sql(f"SET LOCAL {setting} = off")
 
 
+@contextmanager
+def by_index(connection: "Connection") -> Iterator[None]:
+    """Keep PostgreSQL from scanning a large table for some thousand keys that it takes for more than they are."""
+    settings = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan")
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql:
+        connection.exec_driver_sql("; ".join(f"SET LOCAL {setting} = off" for setting in settings))
+    yield
+    if is_postgresql:
+        connection.exec_driver_sql("; ".join(f"SET LOCAL {setting} TO DEFAULT" for setting in settings))
+
+
 def _rows(columns: Columns) -> int:
     return len(next(iter(columns.values())))
 
