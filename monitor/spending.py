@@ -58,13 +58,13 @@ def missing_from(found: Sequence[Line], deployed: Mapping[int, Deployed]) -> lis
     notes = []
     unmeasured = sum(line.unmeasured_requests for line in found)
     if unmeasured:
-        notes.append(f"{unmeasured:,} requests are unmeasured: their responses reported no usage.")
+        notes.append(f"Unmeasured requests: {unmeasured:,}; their responses reported no usage.")
     unpriced: Counter[str] = Counter()
     for line in found:
         unpriced[deployed[line.deployment_id].model] += line.unpriced_requests
     for model, requests in sorted(unpriced.items()):
         if requests:
-            notes.append(f"{requests:,} requests are unpriced: {why_unpriced(model)}.")
+            notes.append(f"Unpriced requests: {requests:,}; {why_unpriced(model)}.")
     return notes
 
 
@@ -80,7 +80,7 @@ def unattributed_note(connection: "Connection", question: Question) -> list[str]
     """Say how many charges of the period fit no deployment; they are in no row but those of unattributed-charges."""
     first, last = day_number(question.period.first), day_number(question.period.last)
     return [
-        f"{one.charges:,} charges are unattributed ({text(one.cost)} {one.currency}); see unattributed-charges."
+        f"Unattributed charges: {one.charges:,} ({text(one.cost)} {one.currency}); see unattributed-charges."
         for one in unattributed(connection, first, last, question.as_of)
     ]
 

@@ -27,8 +27,8 @@ COLUMNS = (
     Column("requests_per_minute_limit", "count", "Req./min limit"),
     Column("peak_requests_per_minute", "count", "Peak"),
     Column("request_headroom", "ratio", "Headroom"),
-    Column("minutes_above_80", "count", "Min. ≥80%", summed=True),
-    Column("minutes_at_limit", "count", "Min. ≥100%", summed=True),
+    Column("minutes_above_80", "count", "Min. ≥80%", summed=True, caption="Minutes from 80 % on"),
+    Column("minutes_at_limit", "count", "Min. ≥100%", summed=True, caption="Minutes at the limit"),
     Column("requests", "count", "Requests", summed=True),
     Column("throttled_requests", "count", "429s", summed=True),
 )

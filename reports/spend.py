@@ -7,7 +7,7 @@ cost so far plus the mean of its last seven complete days for every day that is 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
@@ -95,11 +95,17 @@ def answer(connection: "Connection", question: Question) -> Found:
     return Found(rows=rows, charts=charts(found, question), notes=found.notes)
 
 
-def _sums(lines: Iterable[Line], deployed: Mapping[int, Deployed]) -> dict[Key, Sum]:
+def _sums(lines: Sequence[Line], deployed: Mapping[int, Deployed]) -> dict[Key, Sum]:
+    """Sum lines; days without any amount join the rows of those with one."""
     sums: dict[Key, Sum] = defaultdict(Sum)
+    usual = {
+        (deployed[line.deployment_id].workspace, deployed[line.deployment_id].model): line.currency
+        for line in lines
+        if line.currency
+    }
     for line in lines:
         one = deployed[line.deployment_id]
-        key = Key(one.workspace, one.model, line.currency or "")
+        key = Key(one.workspace, one.model, line.currency or usual.get((one.workspace, one.model), ""))
         sums[key] = sums[key].plus(line)
     return dict(sums)
 

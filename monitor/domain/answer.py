@@ -19,13 +19,17 @@ Row = tuple[Value, ...]
 
 
 class Column(NamedTuple):
-    """One column: its name in JSON and CSV, its label for people, whether people's tables show it and totals sum it."""
+    """One column: its name in JSON and CSV, its label for people, whether people's tables show it and totals sum it.
+
+    `caption` names its total where there is room; by default the name in words.
+    """
 
     name: str
     kind: Kind
     label: str
     shown: bool = True
     summed: bool = False
+    caption: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

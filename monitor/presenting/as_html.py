@@ -22,12 +22,14 @@ def render(answer: Answer, *, width: int | None = None, color: bool = False) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    heading, _, lead = answer.title.rpartition(": ")
     rows = body(answer)
     notes = list(answer.notes)
     if len(rows) > SHOWN_ROWS:
         notes.append(f"The first {SHOWN_ROWS:,} of {len(rows):,} rows are shown; CSV and JSON have them all.")
     return environment.get_template("report.html").render(
-        title=answer.title,
+        title=heading or lead,
+        lead=lead[:1].upper() + lead[1:] if heading else "",
         span=span(answer),
         figures=figures(answer),
         drawings=[draw(chart) for chart in answer.charts],
@@ -48,7 +50,7 @@ def draw(chart: Chart) -> drawing.Drawing:
 
 def figures(answer: Answer) -> list[tuple[str, str]]:
     """Return the totals as label and large figure; money in every currency it comes in, money first."""
-    labels = {column.name: column.label for column in answer.columns}
+    labels = {column.name: column.caption or column.name.replace("_", " ").capitalize() for column in answer.columns}
     money = [
         (labels[name], f"{shown(amount, 'money')} {currency}")
         for currency, sums in answer.totals.money.items()
@@ -56,8 +58,6 @@ def figures(answer: Answer) -> list[tuple[str, str]]:
         if amount is not None
     ]
     counts = [
-        (labels[name], shown(value, "count"))
-        for name, value in flat_totals(answer).items()
-        if isinstance(value, int) and value is not None
+        (labels[name], shown(value, "count")) for name, value in flat_totals(answer).items() if isinstance(value, int)
     ]
     return [*money, *counts][:8] or [("Rows", f"{len(answer.rows):,}")]

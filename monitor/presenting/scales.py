@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 STEPS = (1, 2, 2.5, 5, 10)
 
 
-def nice_ticks(largest: float, wanted: int = 4) -> list[float]:
+def nice_ticks(largest: float, wanted: int = 5) -> list[float]:
     """Return round values from 0 to at least `largest`, about `wanted` of them apart from 0."""
     if largest <= 0:
         return [0.0, 1.0]
@@ -38,7 +38,7 @@ _APART = [
 ]
 
 
-def time_ticks(start: datetime, end: datetime, wanted: int = 6) -> list[tuple[datetime, str]]:
+def time_ticks(start: datetime, end: datetime, wanted: int = 8) -> list[tuple[datetime, str]]:
     """Return instants at equal distances of a usual length from the start on, each with its label."""
     apart = next((length for length in _APART if (end - start) / length <= wanted), _APART[-1])
     form = "%b %-d" if apart >= timedelta(days=1) else "%b %-d %H:%M" if end - start > timedelta(days=1) else "%H:%M"
