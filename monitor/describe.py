@@ -31,8 +31,10 @@ def describe_settings(engine: "Engine", settings: Settings) -> None:
     listed, own = listed_prices(bundled()), settings_prices(settings.prices, bundled())
     digest = sha256(json.encode([described, listed], order="deterministic")).hexdigest()
     with reading(engine) as connection:
-        if noted(connection, DIGEST) == digest:
-            return
+        before = noted(connection, DIGEST)
+    # Without a settings file there is nothing to say of a store that somebody's settings have described already.
+    if before == digest or (before and settings.file is None and not any(described)):
+        return
     with writing(engine) as connection:
         describe(
             connection,

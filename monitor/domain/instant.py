@@ -32,34 +32,26 @@ NANOSECOND_DIGITS = 9
 _MAX_DIGITS = 40
 _MAX_MINUTES = 100_000
 
-# Logs repeat the same minutes in thousands of neighbouring lines, and seconds with up to three digits are few.
+# Logs repeat the same minutes in thousands of neighbouring lines.
 _minutes: dict[str, int] = {}
-_milliseconds: dict[str, int] = {}
-_ends: dict[str, int] = {}
+_seconds = {f":{second:02}": second * 1000 for second in range(60)}
 
 
 def parse(text: str) -> Instant:
     """Parse RFC 3339 with a zone and up to 9 fractional digits; a space or 't' may stand for 'T'. ValueError otherwise.
 
-    The usual shapes, in UTC, are put together from what was parsed before.
+    The usual shapes, in UTC, are put together without a regular expression.
     """
     minute = _minutes.get(text[:16])
-    millisecond = _ends.get(text[16:])
-    if minute is None or millisecond is None:
-        return _parse_finer(text, minute) or _parse_any(text)
-    return minute, millisecond
-
-
-def _parse_finer(text: str, minute: int | None) -> Instant | None:
-    """Parse a known minute in UTC with up to 9 digits; None for any other."""
-    seconds = text[16:-1] if text[-1:] == "Z" else text[16:-6] if text[-6:] == "+00:00" else ""
-    millisecond = _milliseconds.get(seconds[:7])
-    if minute is None or millisecond is None:
-        return None
-    finer = seconds[7:]
-    if finer and not (finer.isdigit() and finer.isascii() and len(finer) <= NANOSECOND_DIGITS - 3):
-        return None
-    return minute, millisecond
+    second = _seconds.get(text[16:19])
+    if minute is not None and second is not None:
+        end = -1 if text[-1] == "Z" else -6 if text[-6:] == "+00:00" else 0
+        digits = text[20:end] if end else "?"
+        if digits.isdigit() and digits.isascii() and text[19] == "." and len(digits) <= NANOSECOND_DIGITS:
+            return minute, second + int(digits[:3].ljust(3, "0"))
+        if end and not text[19:end]:
+            return minute, second
+    return _parse_any(text)
 
 
 def _parse_any(text: str) -> Instant:
@@ -75,15 +67,10 @@ def _parse_any(text: str) -> Instant:
     digits = (fraction or "")[:3]
     millisecond = LEAP if second == "60" else int(second) * 1000 + int(digits.ljust(3, "0"))
     offset = int(hours) * 60 + int(minutes) if sign else 0
-    _remember(text[:16], _in_range(since), f":{second}.{digits}" if digits else f":{second}", millisecond)
-    return _in_range(since - offset if sign == "+" else since + offset), millisecond
-
-
-def _remember(prefix: str, minute: int, second: str, millisecond: int) -> None:
     if len(_minutes) >= _MAX_MINUTES:
         _minutes.clear()
-    _minutes[prefix] = minute
-    _milliseconds[second] = _ends[f"{second}Z"] = millisecond
+    _minutes[text[:16]] = _in_range(since)
+    return _in_range(since - offset if sign == "+" else since + offset), millisecond
 
 
 def _in_range(minute: int) -> int:

@@ -60,6 +60,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priority: int | None = None
     count_without_response_id: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a format that nothing reads; UnknownNameError names the nearest."""
+        if self.format != "auto":
+            named(self.format)
+
 
 class Pool(Protocol):
     """Runs the pure parsing functions, at once or in other processes."""
