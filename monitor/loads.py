@@ -15,7 +15,8 @@ from monitor.domain.period import MINUTES_A_DAY, Period, minute_number
 from monitor.domain.quota import Busiest, EffectiveLimits, Ranking, rank
 from monitor.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
-from monitor.store.rollups import Amounts, DayLoad, Span, day_loads, minute_amounts, peaks
+from monitor.store.minutes import Amounts, Span, minute_amounts, peaks
+from monitor.store.rollups import DayLoad, day_loads
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -16,7 +16,7 @@ from monitor.domain.throttling import ThrottleEvent, events
 from monitor.loads import charts, loads
 from monitor.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
-from monitor.store.rollups import refusing_minutes
+from monitor.store.minutes import refusing_minutes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

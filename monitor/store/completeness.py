@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from monitor.domain.answer import Known, Question, State
 from monitor.domain.period import MINUTES_A_DAY, instant_of
 from monitor.store.charges import known
-from monitor.store.rollups import last_minutes
+from monitor.store.minutes import last_minutes
 from monitor.store.tables import cost_day, cost_pull, source
 
 if TYPE_CHECKING:
