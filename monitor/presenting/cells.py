@@ -49,7 +49,11 @@ def decimals(amounts: Iterable[Value]) -> int:
 
 def printable(said: str) -> str:
     """Replace what moves a cursor, rings a bell or turns text around: names come from logs that anybody may write."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in said)
+    return "".join(letter if letter.isprintable() else _instead(letter) for letter in said)
+
+
+def _instead(letter: str) -> str:
+    return " " if letter.isspace() else "\N{REPLACEMENT CHARACTER}"
 
 
 def _money(value: Decimal, decimals: int) -> str:

@@ -4,21 +4,23 @@ Working hours are busy, weekends quiet; one deployment in twelve is near its quo
 bad day; a second source saw one deployment in ten as well. Rows go in as numpy columns, days are summed from them.
 """
 
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from monitor.domain.period import MINUTES_A_DAY, day_number
+from monitor.domain.period import MINUTES_A_DAY, Period, day_number
 from monitor.domain.quota import Busiest
 from monitor.store import tables
 from monitor.store.engine import insert, writing
-from tests.benchmarks.report_period import DEPLOYMENTS, PERIOD
 
+DEPLOYMENTS = 232
+PERIOD = Period(first=date(2026, 9, 1), last=date(2026, 9, 30))
 WORKSPACES = 40
 MODELS = ("mistral-large-2407", "mistral-small-2402", "ministral-3b-2410", "mistral-nemo-2407", "mixtral-8x7b-v01")
-GATEWAY, TRACES = 1, 2
+GATEWAY, TRACES, COSTS = 1, 2, 3
 
 Columns = dict[str, NDArray[Any]]
 
@@ -51,7 +53,7 @@ def _inventory(engine: sa.Engine) -> None:
             [
                 {"id": GATEWAY, "name": "gateway", "kind": "files", "authority": 10, **source},
                 {"id": TRACES, "name": "traces", "kind": "files", "authority": 30, **source},
-                {"id": 3, "name": "costs", "kind": "cost-export", "authority": 0, **source},
+                {"id": COSTS, "name": "costs", "kind": "cost-export", "authority": 0, **source},
             ],
         )
         connection.execute(
@@ -149,4 +151,54 @@ def _days(minutes: Columns) -> list[dict[str, Any]]:
 
 
 def _charges(engine: sa.Engine, first: int, days: int) -> None:
-    """Fill what was billed; see `charge`."""
+    """Bill two meters of every priced deployment for every day but the last two, which are not known yet."""
+    recorded_at = datetime(2026, 10, 5, tzinfo=UTC)
+    pull = {
+        "id": 1,
+        "source_id": COSTS,
+        "object": "bench",
+        "fingerprint": "bench",
+        "recorded_at": recorded_at,
+        "rows": 0,
+    }
+    numbers = range(1, DEPLOYMENTS + 1)
+    with writing(engine) as connection:
+        connection.execute(tables.cost_pull.insert(), pull)
+        connection.execute(
+            tables.charged_resource.insert(),
+            [{"id": number, "resource_id": f"/resource/{number}", "deployment_id": number} for number in numbers],
+        )
+        known = [
+            {"scope": "bench", "day": first + day, "pull_id": 1, "recorded_at": recorded_at, "rows": 2 * DEPLOYMENTS}
+            for day in range(days - 2)
+        ]
+        connection.execute(tables.cost_day.insert(), known)
+        connection.execute(
+            tables.charge.insert(),
+            [
+                _charge(number, first + day, meter, recorded_at)
+                for day in range(days - 2)
+                for number in numbers
+                for meter in ("input", "output")
+            ],
+        )
+
+
+def _charge(number: int, day: int, meter: str, recorded_at: datetime) -> dict[str, Any]:
+    nano = number * 1_000_000_007 + day
+    empty = ("pricing_unit", "sub_account_id", "billing_account_id", "publisher_name", "charge_category", "meter_name")
+    return {
+        "pull_id": 1,
+        "resource": number,
+        "scope": "bench",
+        "charge_period_start": day,
+        "meter": meter,
+        "marketplace": True,
+        "billed_cost": nano,
+        "billed_cost_remainder": day,
+        "billed_cost_text": str(nano),
+        "billing_currency": "USD",
+        "consumed_quantity": number * 1_000_000_000_000,
+        "recorded_at": recorded_at,
+        **dict.fromkeys(empty, ""),
+    }
