@@ -38,7 +38,10 @@ def collect_range(
     now: datetime,
     progress: Progress | None = None,
 ) -> SourceResult:
-    """Read a source again from the start, taking only what falls into a period; what is known already is a duplicate."""
+    """Read a source again from the start, taking only what falls into a period.
+
+    What is known already is a duplicate.
+    """
     (wanted,) = _wanted(settings, [source])
     ensure(engine)
     describe_settings(engine, settings)
@@ -55,7 +58,10 @@ def import_files(
     now: datetime,
     progress: Progress | None = None,
 ) -> SourceResult:
-    """Read files once, as the source given; a half-written last line is final, for nobody will come back for the rest."""
+    """Read files once, as the source given.
+
+    A half-written last line is final, for nobody will come back for the rest.
+    """
     ensure(engine)
     describe_settings(engine, settings)
     return _collect_one(engine, settings, source, files.Request(final=True, labels=labels), now, progress)

@@ -22,7 +22,10 @@ NOT_USAGE = 10_000
 
 
 def collect_costs(engine: "Engine", source: cost_export.Settings, tally: "Tally") -> None:
-    """Record the exports that are new, oldest first, one transaction each; then say of every charge who it belongs to."""
+    """Record the exports that are new, oldest first, one transaction each.
+
+    Then say of every charge who it belongs to.
+    """
     with writing(engine) as connection:
         number = source_number(connection, source.name, source.kind, NOT_USAGE)
     with reading(engine) as connection:

@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.domain.answer import Chart, MinuteLoad, Peak, Question
 from monitor.domain.charting import stretch
-from monitor.domain.headroom import Headroom, doubts, headroom
+from monitor.domain.headroom import Headroom, doubts, headroom, p99
 from monitor.domain.period import MINUTES_A_DAY, Period, minute_number
 from monitor.domain.quota import Busiest, EffectiveLimits, Ranking, rank
 from monitor.spending import default_limits
@@ -46,9 +46,8 @@ def loads(connection: "Connection", question: Question) -> list[Loaded]:
     deployed = deployments(connection, question.workspace)
     stored = _whole_days(connection, question.period, deployed)
     allowed = limits(connection, (deployed[number] for number in stored), default_limits)
-    length = counted_minutes(question)
-    _resolve(connection, stored, allowed, length)
-    return [_loaded(deployed[number], days, allowed[number], length) for number, days in stored.items()]
+    p99s = _resolve(connection, stored, allowed, counted_minutes(question))
+    return [_loaded(deployed[number], days, allowed[number], p99s[number]) for number, days in stored.items()]
 
 
 def counted_minutes(question: Question) -> int:
@@ -97,15 +96,22 @@ def _whole_days(connection: "Connection", period: Period, deployed: Mapping[int,
     return days
 
 
-def _resolve(connection: "Connection", stored: Days, allowed: Mapping[int, EffectiveLimits], length: int) -> None:
-    """Replace the rankings that hide too much."""
-    spans, least = [], []
+def _resolve(
+    connection: "Connection", stored: Days, allowed: Mapping[int, EffectiveLimits], length: int
+) -> dict[int, int]:
+    """Replace the rankings that hide too much; return every deployment's p99."""
+    spans, least, p99s = [], [], {}
     for number, days in stored.items():
-        for doubt in doubts([*days], [day.ranking for day in days.values()], allowed[number], length):
+        rankings = [day.ranking for day in days.values()]
+        p99s[number] = p99(rankings, length)
+        for doubt in doubts([*days], rankings, allowed[number], p99s[number]):
             spans.append(days[doubt.day].span)
             least.append((doubt.tokens, doubt.requests))
     for (number, day), some in _by_day(minute_amounts(connection, spans, least)):
         stored[number][day].ranking = _ranked(some)
+    for number in {span.deployment_id for span in spans}:
+        p99s[number] = p99([day.ranking for day in stored[number].values()], length)
+    return p99s
 
 
 def _ranked(some: Amounts) -> Ranking:
@@ -122,12 +128,12 @@ def _by_day(amounts: Amounts) -> Iterator[tuple[tuple[int, int], Amounts]]:
         yield key, Amounts(*(column[start:end] for column in amounts))
 
 
-def _loaded(deployed: Deployed, days: Mapping[int, _Day], allowed: EffectiveLimits, length: int) -> Loaded:
+def _loaded(deployed: Deployed, days: Mapping[int, _Day], allowed: EffectiveLimits, p99_tokens: int) -> Loaded:
     parts = days.values()
     measured = any(day.ranking.tokens[0] or not day.stored.unmeasured_requests for day in parts)
     return Loaded(
         deployed=deployed,
-        headroom=headroom([*days], [day.ranking for day in parts], allowed, length, measured=measured),
+        headroom=headroom([*days], [day.ranking for day in parts], allowed, p99_tokens, measured=measured),
         requests=sum(day.requests for day in parts),
         throttled_requests=sum(day.throttled_requests for day in parts),
         limits=allowed,

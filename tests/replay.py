@@ -1,4 +1,7 @@
-"""Production traces as response logs: the same tokens at the same times, refused with status 429 where a quota is used up."""
+"""Production traces as response logs.
+
+The same tokens at the same times, refused with status 429 where a quota is used up.
+"""
 
 import csv
 import gzip
@@ -38,7 +41,7 @@ def azure_trace(path: Path) -> Iterator[Call]:
 
 
 def mooncake_trace(path: Path, start: datetime) -> Iterator[Call]:
-    """Read Mooncake's trace (milliseconds since its start, input_length, output_length), put to a start of our choice."""
+    """Read Mooncake's trace (timestamp in ms, input_length, output_length), put to a start of our choice."""
     with gzip.open(path, "rt") as file:
         for row in map(json.loads, file):
             at = datetime.fromtimestamp(start.timestamp() + row["timestamp"] / 1000, UTC)
@@ -78,5 +81,10 @@ def response_log(calls: Iterator[Call]) -> Iterator[bytes]:
                 "total_tokens": call.prompt_tokens + call.completion_tokens,
             }
             answer = {"id": f"cmpl-{number}", "model": "mistral-large-2407", "usage": usage}
-        record = {"time": call.time, "status": 429 if call.refused else 200, "request_id": f"r{number}", "response": answer}
+        record = {
+            "time": call.time,
+            "status": 429 if call.refused else 200,
+            "request_id": f"r{number}",
+            "response": answer,
+        }
         yield json.dumps(record).encode() + b"\n"

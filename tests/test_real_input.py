@@ -121,7 +121,9 @@ def test_every_recorded_body_is_a_request_and_absent_usage_is_unmeasured(
     assert result.stored == row["requests"] == len(recorded) == 128
     assert row["unmeasured_requests"] == sum(not one["expect"].get("usage") for one in answered)
     assert row["prompt_tokens"] == sum(usage.get("prompt_tokens", usage.get("inputTokens", 0)) for usage in usages)
-    assert row["completion_tokens"] == sum(usage.get("completion_tokens", usage.get("outputTokens", 0)) for usage in usages)
+    assert row["completion_tokens"] == sum(
+        usage.get("completion_tokens", usage.get("outputTokens", 0)) for usage in usages
+    )
 
 
 def test_bare_bodies_are_told_from_logs_by_themselves(shared_data: Path, engine: sa.Engine) -> None:
@@ -173,7 +175,10 @@ def test_the_same_calls_in_two_logs_are_counted_from_the_one_that_is_believed(
     own = {"time": "2023-11-16T10:00:00Z", "status": 200, "deployment": "d", "workspace": "w", "response": body}
     (tmp_path / "own.jsonl").write_text(json.dumps(own) + "\n")
     (tmp_path / "again.jsonl").write_text(json.dumps(own | {"time": "2023-11-16T10:00:01Z"}) + "\n")
-    named: list[dict[str, Any]] = [{"name": "a-trace", "path": "again.jsonl", "priority": 50}, {"name": "log", "path": "own.jsonl"}]
+    named: list[dict[str, Any]] = [
+        {"name": "a-trace", "path": "again.jsonl", "priority": 50},
+        {"name": "log", "path": "own.jsonl"},
+    ]
     sources = tuple(files.Settings(kind="files", **{**one, "path": str(tmp_path / one["path"])}) for one in named)
     collect(engine, Settings(folder=Path(), sources=sources), now=NOW)
     (row,) = rows(engine, "daily-spend")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.domain.period import MINUTES_A_DAY
-from monitor.domain.quota import EffectiveLimits, Limits, Numbers, Ranking
+from monitor.domain.quota import EffectiveLimits, Limits, Ranking
 
 NEAR = (4, 5)
 """A minute is near its limit from 80 % of it on; written as a fraction, so that whole numbers decide."""
@@ -58,13 +58,12 @@ def rank_from_top(minutes: int) -> int:
     return minutes - -(-99 * minutes // 100) + 1
 
 
-def doubts(days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLimits, minutes: int) -> list[Doubt]:
+def doubts(days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLimits, least: int) -> list[Doubt]:
     """Return the UTC days whose busiest minutes alone do not settle the answer, and what is missing of them.
 
     A ranking hides minutes that are at most as large as its last entry. It settles the p99 unless that entry is above
-    the p99 of what is shown, and the minutes near a limit unless that entry itself is near.
+    `least`, the p99 of what is shown, and the minutes near a limit unless that entry itself is near.
     """
-    least = _p99(rankings, minutes)
     found = []
     for day, ranking in zip(days, rankings, strict=True):
         if ranking.hides:
@@ -76,11 +75,11 @@ def doubts(days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLi
 
 
 def headroom(
-    days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLimits, minutes: int, *, measured: bool
+    days: Sequence[int], rankings: Sequence[Ranking], limits: EffectiveLimits, p99_tokens: int, *, measured: bool
 ) -> Headroom:
     """Sum up one deployment's days, in order; exact when `doubts` are resolved.
 
-    `minutes` is the length of the period. `measured` is False if no response of the period reported tokens.
+    `measured` is False if no response of the period reported tokens.
     """
     tokens = np.array([ranking.tokens[0] for ranking in rankings])
     requests = np.array([ranking.requests[0] for ranking in rankings])
@@ -91,7 +90,7 @@ def headroom(
     return Headroom(
         peak_tokens=peak if measured else None,
         peak_minute=peak_minute if measured and peak else None,
-        p99_tokens=_p99(rankings, minutes) if measured else None,
+        p99_tokens=p99_tokens if measured else None,
         token_limit=limits.on(days[most_tokens]).tokens,
         peak_requests=int(requests[most_requests]),
         request_limit=limits.on(days[most_requests]).requests,
@@ -100,9 +99,9 @@ def headroom(
     )
 
 
-def _p99(rankings: Sequence[Ranking], minutes: int) -> int:
-    """Return the p99 of what is shown; idle minutes, which are not listed, are 0."""
-    amounts: Numbers = np.concatenate([ranking.tokens for ranking in rankings])
+def p99(rankings: Sequence[Ranking], minutes: int) -> int:
+    """Return the p99 of so many minutes, of which the rankings list those that were not idle."""
+    amounts = np.concatenate([ranking.tokens for ranking in rankings])
     rank = rank_from_top(minutes)
     if len(amounts) < rank:
         return 0

@@ -81,7 +81,7 @@ def lines(
     charged: dict[Key, dict[str, Decimal]] = defaultdict(dict)
     for charge in billed:
         costs = charged[charge.day, charge.deployment_id]
-        costs[charge.currency] = EXACT.add(costs.get(charge.currency, _NOTHING), charge.cost)
+        costs[charge.currency] = _plus(costs.get(charge.currency), charge.cost)
     found: list[Line] = []
     for key in sorted(used.keys() | charged.keys()):
         parts = used.get(key, ())
@@ -89,7 +89,10 @@ def lines(
     return found
 
 
-_NOTHING = Decimal(0)
+def _plus(one: Decimal | None, other: Decimal) -> Decimal:
+    return other if one is None else EXACT.add(one, other)
+
+
 _NO_CHARGE: Mapping[str, Decimal] = {}
 
 
@@ -129,7 +132,7 @@ def _estimated(used: Iterable[Usage], model: str, book: PriceBook) -> _Estimated
         if cost is None or currency is None:
             unpriced += _measured_requests(one)
         else:
-            costs[currency] = EXACT.add(costs.get(currency, Decimal(0)), cost)
+            costs[currency] = _plus(costs.get(currency), cost)
     return _Estimated(costs, unpriced)
 
 

@@ -31,9 +31,9 @@ def _storable(name: str | None) -> str | None:
 class Directory:
     """The deployments that the settings describe, and the rule by which records find them.
 
-    1 workspace and deployment named by the record, else by the path; 2 the endpoint's host, or the name and region in it; 3 the
-    deployment's name alone, where only one workspace has it. What the settings describe is believed over the record's model,
-    which many responses leave empty or write as an alias; else the record's own words are kept.
+    1 workspace and deployment named by the record, else by the path; 2 the endpoint's host, or the name and region in
+    it; 3 the deployment's name alone, where only one workspace has it. What the settings describe is believed over the
+    record's model, which many responses leave empty or write as an alias; else the record's own words are kept.
     """
 
     def __init__(self, configured: Iterable[Placed], canonical: Callable[[str], str]) -> None:

@@ -24,6 +24,9 @@ class Estimate(Struct, frozen=True, kw_only=True):
     unpriced: bool
 
 
+_UNPRICED = Estimate(cost=None, currency=None, unpriced=True)
+
+
 class PriceBook:
     """The prices in force on each day."""
 
@@ -55,27 +58,30 @@ class PriceBook:
         Cached tokens are part of the prompt's; they cost what the "cache" meter says, without one what the input costs.
         CurrencyMixError if the meters are priced in different currencies.
         """
+        if model is None:
+            return (
+                _UNPRICED
+                if prompt_tokens or completion_tokens
+                else Estimate(cost=Decimal(0), currency=None, unpriced=False)
+            )
         cached = min(cached_tokens, prompt_tokens)
-        if model is None or (cached and self._per_token(model, "cache", day) is None):
+        if cached and self._per_token(model, "cache", day) is None:
             cached = 0
-        counts: dict[MeterClass, int] = {
-            "input": prompt_tokens - cached,
-            "cache": cached,
-            "output": completion_tokens,
-        }
-        return self._estimate(model, day, {meter: count for meter, count in counts.items() if count})
-
-    def _estimate(self, model: str | None, day: int, counts: dict[MeterClass, int]) -> Estimate:
+        counts: tuple[tuple[MeterClass, int], ...] = (
+            ("input", prompt_tokens - cached),
+            ("cache", cached),
+            ("output", completion_tokens),
+        )
         total, currency = Decimal(0), None
-        for meter, count in counts.items():
-            price = self._per_token(model, meter, day) if model else None
-            if price is None:
-                return Estimate(cost=None, currency=None, unpriced=True)
-            amount, in_currency = price
-            if currency not in (None, in_currency):
-                raise CurrencyMixError(str(currency), in_currency)
-            currency = in_currency
-            total = Decimal(count).fma(amount, total, EXACT)
+        for meter, count in counts:
+            if count:
+                price = self._per_token(model, meter, day)
+                if price is None:
+                    return _UNPRICED
+                if currency not in (None, price[1]):
+                    raise CurrencyMixError(str(currency), price[1])
+                currency = price[1]
+                total = Decimal(count).fma(price[0], total, EXACT)
         return Estimate(cost=total, currency=currency, unpriced=False)
 
     def _per_token(self, model: str, meter: MeterClass, day: int) -> tuple[Decimal, str] | None:

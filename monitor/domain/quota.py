@@ -24,6 +24,7 @@ from monitor.domain.period import MINUTES_A_DAY
 from monitor.domain.records import Quota
 
 Numbers = NDArray[np.int64]
+Amounts = NDArray[np.integer]
 
 KEPT = 96
 """Packed they stay below the 1,000 bytes that SQLite keeps inside a page of the table."""
@@ -62,10 +63,10 @@ class Ranking(NamedTuple):
     A day has at least one minute.
     """
 
-    token_minutes: Numbers
-    tokens: Numbers
-    request_minutes: Numbers
-    requests: Numbers
+    token_minutes: Amounts
+    tokens: Amounts
+    request_minutes: Amounts
+    requests: Amounts
     hides: bool
 
 
@@ -119,7 +120,7 @@ def _unpack(joined: bytes, length: int) -> list[Ranking]:
         raise ValueError(f"{length} bytes are not the busiest minutes of a day")
     fields = [(f"column_{number}", kind, (entries,)) for number, kind in enumerate(_kinds(wide))]
     rows = np.frombuffer(joined, dtype=[("wide", "u1"), *fields] if wide else fields)
-    columns = [rows[name].astype(np.int64) for name, _, _ in fields]
+    columns = [rows[name] for name, _, _ in fields]
     return [
         Ranking(at, tokens, asked_at, requests, hides=KEPT <= entries < MINUTES_A_DAY)
         for at, tokens, asked_at, requests in zip(*columns, strict=True)

@@ -68,9 +68,10 @@ MeterClass = Literal["input", "output", "cache", "fine-tuning", "hosting", "othe
 class Charge(Struct, frozen=True, kw_only=True):
     """What was billed for one meter in one charge period; fields take their FOCUS names.
 
-    `billed_cost` is exact, as written by the biller. `consumed_quantity` is in single units (tokens, hours): the
-    quoted quantity times the block size of `pricing_unit`; None where the unit is not known. `charge_period_start` is the UTC
-    day, in days since 1970-01-01. `sub_account_id` is the subscription's GUID in lower case, `resource_id` is in lower case.
+    `billed_cost` is exact, as written by the biller. `consumed_quantity` is in single units (tokens, hours): the quoted
+    quantity times the block size of `pricing_unit`; None where the unit is not known. `charge_period_start` is the UTC
+    day, in days since 1970-01-01. `sub_account_id` is the subscription's GUID in lower case, `resource_id` is in lower
+    case.
     """
 
     charge_period_start: int

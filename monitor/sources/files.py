@@ -1,8 +1,9 @@
 """Source kind `files`: response logs in local files, however they grow, rotate or are compressed.
 
-Collecting a file: 1 find the files; 2 for each, find its cursor; 3 prove that it is the same object (monitor.sources.objects); 4 read
-whole records from there in bounded pieces, leaving a half-written last line; 5 decode them, in worker processes where that pays;
-6 hand on every piece with the cursor behind it, to be committed together; 7 repeat. Memory stays flat whatever the size.
+Collecting a file: 1 find the files; 2 for each, find its cursor; 3 prove that it is the same object
+(monitor.sources.objects); 4 read whole records from there in bounded pieces, leaving a half-written last line; 5 decode
+them, in worker processes where that pays; 6 hand on every piece with the cursor behind it, to be committed together; 7
+repeat. Memory stays flat whatever the size.
 """
 
 import os
@@ -96,7 +97,10 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 def read(settings: Settings, cursors: list[Cursor], request: Request = Request()) -> Iterator[Piece | MonitorError]:  # noqa: B008 - frozen
-    """Yield everything new in the source's files, piece by piece, in order within each file; errors of single files among them."""
+    """Yield everything new in the source's files, piece by piece, in order within each file.
+
+    Errors of single files among them.
+    """
     found = [_labelled(one, request) for one in find(settings.path, settings.name)]
     fresh = [
         (one, structs.replace(cursor, position=0) if request.again and isinstance(cursor, Cursor) else cursor)
@@ -122,11 +126,14 @@ def _pool(size: int) -> AbstractContextManager[Pool]:
 
 
 Started = tuple[Cursor, Future[Parsed], str]
-"""The cursor of the object as found, the running call, and what the object looked like if this call reads up to its end."""
+"""The cursor of the object as found, the running call, and, of the object's last call, what the object looked like."""
 
 
 def _in_order(started: Iterator[Started | MonitorError]) -> Iterator[Piece | MonitorError]:
-    """Keep a few calls running ahead; chain their results into pieces, dropping what an object's change made meaningless."""
+    """Keep a few calls running ahead.
+
+    Chain their results into pieces, dropping what an object's change made meaningless.
+    """
     ahead: deque[Started | MonitorError] = deque()
     at: dict[str, Cursor] = {}
     for one in started:
@@ -219,7 +226,10 @@ def _task(settings: Settings, found: Found, cursor: Cursor, request: Request) ->
 
 
 def _format(settings: Settings, cursor: Cursor, sample: bytes) -> str:
-    """The format of an object: as set, else as found before, else as its first records show; '' when nothing is recognised."""
+    """The format of an object.
+
+    As set, else as found before, else as its first records show; '' when nothing is recognised.
+    """
     if settings.format != "auto":
         return settings.format
     if cursor.format and cursor.position:
@@ -273,7 +283,7 @@ def _compressed(task: Task, found: Found, cursor: Cursor, pool: Pool) -> Iterato
     stream = Decompressed(found.path)
     with BufferedReader(stream, PIECE_BYTES) as buffered:
         before, position = skip(buffered, task.start), task.start
-        for position, data in pieces(buffered, task.start):  # noqa: B007 - used after the loop
+        for position, data in pieces(buffered, task.start):
             if isinstance(data, Oversize):
                 yield cursor, _done(_too_long(position, data)), ""
                 before = data.last

@@ -1,7 +1,7 @@
 """Local objects: finding them, opening them whatever their compression, and knowing them again after rotation.
 
-An object is known by its bytes, not by its name or inode: the last 1 KiB before the position we have read to must be the
-same (hashes of the first line, or inodes, lose lines when logs rotate).
+An object is known by its bytes, not by its name or inode: the last 1 KiB before the position we have read to must be
+the same (hashes of the first line, or inodes, lose lines when logs rotate).
 """
 
 import gzip
@@ -25,7 +25,10 @@ LABELS = ("workspace", "deployment", "model", "region")
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """An object that the path of a source names. `labels` come from the braces in the path, as sorted `name=value` lines."""
+    """An object that the path of a source names.
+
+    `labels` come from the braces in the path, as sorted `name=value` lines.
+    """
 
     path: str
     labels: dict[str, str]
@@ -51,11 +54,12 @@ class Found(Struct, frozen=True, kw_only=True):
 def find(pattern: str, subject: str) -> Iterator[Found]:
     """Yield the files that a path with wildcards and {labels} names, by name.
 
-    `**` crosses folders, `*` and {labels} do not. Compressed companions (`.gz`, `.zst`) of what the pattern names are found too.
+    `**` crosses folders, `*` and {labels} do not. Compressed companions (`.gz`, `.zst`) of what the pattern names are
+    found too.
     """
     matcher = re.compile(_expression(pattern, subject))
     globs = [_wildcards(pattern) + ending for ending in ("", ".gz", ".zst")]
-    paths = {path for one in globs for path in iglob(one, recursive=True)}
+    paths = {path for one in globs for path in iglob(one, recursive=True)}  # noqa: PTH207 - a pattern of any folder
     for path in sorted(paths):
         matched = matcher.fullmatch(path)
         if matched is None or not os.path.isfile(path):  # noqa: PTH113 - one stat per object, many objects
@@ -108,7 +112,10 @@ def literal(path: str) -> str:
 
 
 class CorruptError(Exception):
-    """A compressed object cannot be decompressed beyond some byte; `unfinished`: it just ends too early, as while being written."""
+    """A compressed object cannot be decompressed beyond some byte.
+
+    `unfinished`: it just ends too early, as while being written.
+    """
 
     def __init__(self, reason: str, *, unfinished: bool) -> None:
         self.reason, self.unfinished = reason, unfinished
@@ -202,9 +209,10 @@ class Known:
     def continued(self, found: Iterable[Found]) -> Iterator[tuple[Found, Cursor | MonitorError]]:
         """Yield every object with the cursor from which reading goes on.
 
-        1 an object that looks as it did keeps its cursor and is not opened; 2 the others take the cursors whose bytes they hold, the
-        furthest first and, among equals, that of their own name first: they grew, were renamed, or were copied and then truncated;
-        3 who is left over is new, in the next generation of its name. No cursor goes on in two objects.
+        1 an object that looks as it did keeps its cursor and is not opened; 2 the others take the cursors whose bytes
+        they hold, the furthest first and, among equals, that of their own name first: they grew, were renamed, or were
+        copied and then truncated; 3 who is left over is new, in the next generation of its name. No cursor goes on in
+        two objects.
         """
         listed = list(found)
         claimed: dict[str, Cursor | MonitorError] = {}

@@ -1,7 +1,8 @@
 """From a stretch of bytes to columns of events: the pure, parallel half of collecting.
 
-`parse_range` and `parse_bytes` run in worker processes: they get small tasks and hand back columns as bytes, never objects.
-Positions are byte offsets in the decompressed object. A range owns the lines that start in it; its last line may end beyond it.
+`parse_range` and `parse_bytes` run in worker processes: they get small tasks and hand back columns as bytes, never
+objects. Positions are byte offsets in the decompressed object. A range owns the lines that start in it; its last line
+may end beyond it.
 """
 
 import os
@@ -38,8 +39,9 @@ UNFINISHED = "half-written: the object ends inside this record"
 class Task(Struct, frozen=True, kw_only=True):
     """What to parse: bytes [start, end) of an object (end None: up to its end), and how.
 
-    `identity_scope` separates the requests of one source from those of another; `object_key` names one life of the object, for
-    records that carry no identity of their own. `aligned`: a record starts at `start`. `final`: nothing will be appended.
+    `identity_scope` separates the requests of one source from those of another; `object_key` names one life of the
+    object, for records that carry no identity of their own. `aligned`: a record starts at `start`. `final`: nothing
+    will be appended.
     """
 
     format: str
@@ -102,7 +104,10 @@ def fingerprint(data: bytes) -> str:
 
 
 def _marks(upto: bytes, end: int) -> dict[str, bytes]:
-    """The first and the last 1 KiB of an object up to `end`, given what ends there; the first only if it is all there."""
+    """The first and the last 1 KiB of an object up to `end`, given what ends there.
+
+    The first only if it is all there.
+    """
     marks = {"tail": upto[-FINGERPRINT_BYTES:]}
     return marks | {"head": upto[:FINGERPRINT_BYTES]} if len(upto) == end else marks
 
@@ -115,7 +120,7 @@ class Oversize(Struct, frozen=True):
 
 
 def pieces(stream: BinaryIO, position: int) -> Iterator[tuple[int, bytes | Oversize]]:
-    """Cut a stream that stands at a position into whole lines of a few MiB at a time, holding no more than that and one line."""
+    """Cut a stream that stands at a position into whole lines, a few MiB at a time; no more than that is held."""
     while data := stream.read(PIECE_BYTES):
         data += stream.readline(MAX_RECORD_BYTES + 1)
         cut = data.rfind(b"\n") + 1
@@ -161,7 +166,10 @@ class _Rows:
         self.read = 0
 
     def take_lines(self, stream: BinaryIO, position: int, end: int | None) -> int:
-        """Decode the lines that start before `end`; return where the next one starts. The hot loop of the whole service."""
+        """Decode the lines that start before `end`.
+
+        Return where the next one starts. The hot loop of the whole service.
+        """
         decode, reading, scope = self.decode, self.task.reading, self.scope
         events, identities, hash_ = self.events.append, self.identities.append, xxh3_64_intdigest
         bounds = self.task.minutes
@@ -210,13 +218,15 @@ class _Rows:
                 self.ignored["outside the asked days"] += 1
             else:
                 self.events.append(one)
-                self.identities.append(xxh3_64_intdigest(self.scope + self._identity(one, position, index, record)) >> 1)
+                self.identities.append(
+                    xxh3_64_intdigest(self.scope + self._identity(one, position, index, record)) >> 1
+                )
 
     def _identity(self, event: UsageEvent, position: int, index: int, record: bytes) -> bytes:
         """What the request calls itself, else its place.
 
-        Files that begin alike may be taken for one another while no more than that has been read of them; the record's own bytes
-        keep the requests at equal places in them apart.
+        Files that begin alike may be taken for one another while no more than that has been read of them; the record's
+        own bytes keep the requests at equal places in them apart.
         """
         if event.identity:
             return event.identity.encode("utf-8", "surrogatepass")

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from monitor.domain.ledger import BilledDay
-from monitor.domain.money import from_store
+from monitor.domain.money import EXACT, NANO, REMAINDER, from_store
 from monitor.store.charges import known
+from monitor.store.rollups import tuples
 from monitor.store.tables import charge, charged_resource
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+
+PARTS = 10 ** (REMAINDER - NANO)
 
 
 class Unattributed(NamedTuple):
@@ -28,9 +32,14 @@ def billed_days(connection: "Connection", first: int, last: int, as_of: datetime
     keys = (charge.c.charge_period_start, charged_resource.c.deployment_id, charge.c.billing_currency)
     asked = _charged(keys, first, last, as_of).where(charged_resource.c.deployment_id.is_not(None))
     return [
-        BilledDay(day, deployment_id, currency, from_store(int(nano), int(remainder)))
-        for day, deployment_id, currency, nano, remainder, _ in connection.execute(asked)
+        BilledDay(day, deployment_id, currency, _amount(nano, remainder))
+        for day, deployment_id, currency, nano, remainder, _ in tuples(connection.execute(asked))
     ]
+
+
+def _amount(nano: int, remainder: int) -> Decimal:
+    """Join sums of both parts; unlike monitor.domain.money.from_store it leaves zeros at the end, which is fast."""
+    return EXACT.scaleb(Decimal(int(nano) * PARTS + int(remainder)), -REMAINDER)
 
 
 def unattributed(connection: "Connection", first: int, last: int, as_of: datetime | None) -> list[Unattributed]:

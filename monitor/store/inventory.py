@@ -41,12 +41,16 @@ def describe(
     connection.execute(workspace.update().values(cost_center=None, budget_monthly=None, budget_currency=None))
     for one in workspaces:
         _workspace_id(connection, one.name)
-        described = {field: getattr(one, field) for field in ("cost_center", "region", "budget_monthly", "budget_currency")}
+        described = {
+            field: getattr(one, field) for field in ("cost_center", "region", "budget_monthly", "budget_currency")
+        }
         connection.execute(
             workspace.update().where(workspace.c.name == one.name).values(recorded_from=SETTINGS, **described)
         )
     connection.execute(
-        deployment.update().where(deployment.c.recorded_from == SETTINGS).values(saas_resource=None, recorded_from=RECORDS)
+        deployment.update()
+        .where(deployment.c.recorded_from == SETTINGS)
+        .values(saas_resource=None, recorded_from=RECORDS)
     )
     connection.execute(quota.delete().where(quota.c.source == SETTINGS))
     for described_deployment in deployments:
@@ -82,7 +86,8 @@ def _describe_deployment(connection: "Connection", described: DescribedDeploymen
 class Registry:
     """Gives every deployment that records name its number, making rows as needed.
 
-    Numbers found in a transaction are kept for the next ones by `keep`, once it is committed, and forgotten by `forget`.
+    Numbers found in a transaction are kept for the next ones by `keep`, once it is committed, and forgotten by
+    `forget`.
     """
 
     def __init__(self, directory: Directory) -> None:
@@ -112,7 +117,8 @@ class Registry:
 def deployment_number(connection: "Connection", placed: Placed) -> int:
     """Find or make the row of a deployment.
 
-    Refused requests do not say their model, and not every log its region: '' fits any, and is filled in when a later record knows.
+    Refused requests do not say their model, and not every log its region: '' fits any, and is filled in when a later
+    record knows.
     """
     number = _find(connection, placed)
     return number if number is not None else _create(connection, placed)
@@ -129,7 +135,9 @@ def _find(connection: "Connection", placed: Placed) -> int | None:
 
 def _rows(connection: "Connection", placed: Placed) -> "list[sa.Row[tuple[int, str, str]]]":
     """The deployments of that name, those that say most first."""
-    exact = sa.case((deployment.c.model == placed.model, 0), else_=1) + sa.case((deployment.c.region == placed.region, 0), else_=1)
+    exact = sa.case((deployment.c.model == placed.model, 0), else_=1) + sa.case(
+        (deployment.c.region == placed.region, 0), else_=1
+    )
     return list(
         connection.execute(
             sa.select(deployment.c.id, deployment.c.model, deployment.c.region)

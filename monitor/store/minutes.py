@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monitor.domain.period import MINUTES_A_DAY, Period, instant_of, minute_number
 from monitor.domain.throttling import LoadedMinutes
 from monitor.store.engine import by_index
-from monitor.store.rollups import Ids, authoritative, in_span, listed, tuples
+from monitor.store.rollups import Ids, counted_days, in_span, listed, tuples
 from monitor.store.tables import source, usage_day, usage_minute
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def minute_amounts(
         minute = usage_minute.c
         asked = (
             sa.select(minute.deployment_id, minute.minute, _TOKENS, minute.requests, minute.throttled_requests)
-            .join_from(asked_spans, usage_minute, in_span(asked_spans, asked_spans))
+            .join_from(asked_spans, usage_minute, in_span(asked_spans))
             .where(sa.or_(asked_spans.c.tokens <= _TOKENS, minute.requests >= asked_spans.c.requests))
         )
         with by_index(connection):
@@ -89,7 +89,7 @@ def peaks(connection: "Connection", spans: Sequence[Span], first: int, stretch: 
             sa.func.max(minute.requests),
             sa.cast(sa.func.sum(minute.throttled_requests), sa.BigInteger),
         )
-        .join_from(asked_spans, usage_minute, in_span(asked_spans, asked_spans))
+        .join_from(asked_spans, usage_minute, in_span(asked_spans))
         .group_by(place)
         .order_by(place)
     )
@@ -115,8 +115,8 @@ _LOAD = (
 def refusing_minutes(connection: "Connection", period: Period, ids: Ids) -> LoadedMinutes:
     """Return the minutes with a refused request, and the single ones between two of them, by deployment and minute."""
     first, end = minute_number(period.start), minute_number(period.end)
-    chosen = authoritative(first // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY, ids)
-    counting = {(row[0], row[2]): row[1] for row in tuples(connection.execute(sa.select(chosen)))}
+    days = counted_days(connection, first // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY, ids)
+    counting = {key: row[1] for key, row in days.items()}
     minute = usage_minute.c
     asked = sa.select(*_LOAD).where(minute.minute >= first, minute.minute < end, minute.throttled_requests > 0)
     rows = [
@@ -128,11 +128,7 @@ def refusing_minutes(connection: "Connection", period: Period, ids: Ids) -> Load
         return refusing
     asked_spans = listed("span", Span._fields, between)
     with by_index(connection):
-        quiet = tuples(
-            connection.execute(
-                sa.select(*_LOAD).join_from(asked_spans, usage_minute, in_span(asked_spans, asked_spans))
-            )
-        )
+        quiet = tuples(connection.execute(sa.select(*_LOAD).join_from(asked_spans, usage_minute, in_span(asked_spans))))
     return LoadedMinutes.of(_columns([*rows, *quiet], len(_LOAD)))
 
 

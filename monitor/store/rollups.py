@@ -62,13 +62,13 @@ def usage(connection: "Connection", period: Period, ids: Ids) -> list[Usage]:
     """
     cuts = pieces(period)
     whole = {day: cut[0].day for day, cut in cuts.items() if len(cut) == 1 and cut[0].day is not None}
-    cut_days = {day: cut for day, cut in cuts.items() if len(cut) > 1}
-    days = _days(connection, min(cuts), max(cuts), ids)
-    parts = _parts(connection, cut_days, ids) if cut_days else {}
-    found = [Usage(whole[row[0]], *row) for row in days if row[0] in whole]
-    for utc_day, deployment_id, *sums in days if cut_days else ():
-        if utc_day in cut_days:
-            found.extend(_divided(utc_day, deployment_id, sums, cut_days[utc_day], parts))
+    days = counted_days(connection, min(cuts), max(cuts), ids, [usage_day.c[name] for name in _SUMS])
+    found = [Usage(whole[row[2]], row[2], row[0], *row[3:]) for row in days.values() if row[2] in whole]
+    if len(whole) < len(cuts):
+        parts = _parts(connection, days, cuts)
+        for deployment_id, _, utc_day, *sums in days.values():
+            if utc_day not in whole:
+                found.extend(_divided(utc_day, deployment_id, sums, cuts[utc_day], parts))
     return sorted(found)
 
 
@@ -98,38 +98,32 @@ def _pieces_of(first: int, end: int, report_days: Sequence[tuple[int, int, int]]
         yield Piece(None, at, end)
 
 
-def authoritative(first: int, last: int, ids: Ids) -> sa.CTE:
-    """The (deployment, source, UTC day) that count, days inclusive."""
+Counted = dict[tuple[int, int], tuple[Any, ...]]
+"""Rows that start with deployment, source and UTC day, by deployment and day."""
+
+
+def counted_days(
+    connection: "Connection", first: int, last: int, ids: Ids, columns: "Sequence[sa.ColumnElement[Any]]" = ()
+) -> Counted:
+    """Return the authoritative row of every deployment and UTC day (both inclusive) with requests.
+
+    Choosing among the rows here takes a fifth of the time that a window function takes in either engine.
+    """
+    believed = {
+        number: (authority, number)
+        for number, authority in connection.execute(sa.select(source.c.id, source.c.authority))
+    }
     day = usage_day.c
-    place = sa.func.row_number().over(
-        partition_by=(day.deployment_id, day.day), order_by=(source.c.authority, source.c.id)
+    asked = sa.select(day.deployment_id, day.source_id, day.day, *columns).where(
+        day.day.between(first, last), day.requests > 0, day.deployment_id.in_(sorted(ids))
     )
-    ranked = (
-        sa.select(day.deployment_id, day.source_id, day.day, place.label("place"))
-        .join_from(usage_day, source, source.c.id == day.source_id)
-        .where(day.day.between(first, last), day.requests > 0, _among(day.deployment_id, ids))
-        .subquery("ranked")
-    )
-    chosen = sa.select(ranked.c.deployment_id, ranked.c.source_id, ranked.c.day).where(ranked.c.place == 1)
-    return chosen.cte("authoritative")
-
-
-def _among(column: "sa.ColumnElement[int]", ids: Ids) -> "sa.ColumnElement[bool]":
-    return column.in_(sorted(ids))
-
-
-def _of_day(chosen: sa.CTE) -> "sa.ColumnElement[bool]":
-    day = usage_day.c
-    return sa.and_(
-        day.deployment_id == chosen.c.deployment_id, day.source_id == chosen.c.source_id, day.day == chosen.c.day
-    )
-
-
-def _days(connection: "Connection", first: int, last: int, ids: Ids) -> Sequence[tuple[int, ...]]:
-    chosen = authoritative(first, last, ids)
-    day = usage_day.c
-    asked = sa.select(day.day, day.deployment_id, *(day[name] for name in _SUMS))
-    return tuples(connection.execute(asked.join_from(chosen, usage_day, _of_day(chosen))))
+    counted: Counted = {}
+    for row in tuples(connection.execute(asked)):
+        key = (row[0], row[2])
+        other = counted.get(key)
+        if other is None or believed[row[1]] < believed[other[1]]:
+            counted[key] = row
+    return counted
 
 
 def tuples(rows: "sa.CursorResult[Any]") -> Sequence[tuple[Any, ...]]:
@@ -142,30 +136,34 @@ def tuples(rows: "sa.CursorResult[Any]") -> Sequence[tuple[Any, ...]]:
 Parts = dict[tuple[int, int], list[int]]
 
 
-def _parts(connection: "Connection", cut_days: dict[int, list[Piece]], ids: Ids) -> Parts:
+def _parts(connection: "Connection", days: Counted, cut_days: dict[int, list[Piece]]) -> Parts:
     """Sum the smaller pieces of cut days, by deployment and first minute of the piece."""
-    chosen = authoritative(min(cut_days), max(cut_days), ids)
-    cut = listed(
-        "cut", ("day", "first", "end"), [(day, *piece[1:]) for day, cut in cut_days.items() for piece in _smaller(cut)]
-    )
+    spans = [
+        (deployment, row[1], piece.first, piece.end)
+        for (deployment, day), row in days.items()
+        for piece in _smaller(cut_days.get(day, ()))
+    ]
+    if not spans:
+        return {}
+    span = listed("span", ("deployment_id", "source_id", "first", "end"), spans)
     minute = usage_minute.c
+    sums = [sa.cast(sa.func.sum(minute[name]), sa.BigInteger) for name in _SUMS]
     asked = (
-        sa.select(
-            minute.deployment_id, cut.c.first, *(sa.cast(sa.func.sum(minute[name]), sa.BigInteger) for name in _SUMS)
-        )
-        .join_from(chosen, cut, cut.c.day == chosen.c.day)
-        .join(usage_minute, in_span(chosen, cut))
-        .group_by(minute.deployment_id, cut.c.first)
+        sa.select(minute.deployment_id, span.c.first, *sums)
+        .join_from(span, usage_minute, in_span(span))
+        .group_by(minute.deployment_id, span.c.first)
     )
     with by_index(connection):
-        return {(deployment, first): sums for deployment, first, *sums in connection.execute(asked)}
+        rows = tuples(connection.execute(asked))
+    return {(deployment, first): sums for deployment, first, *sums in rows}
 
 
-def in_span(key: sa.FromClause, span: sa.FromClause) -> "sa.ColumnElement[bool]":
+def in_span(span: sa.FromClause) -> "sa.ColumnElement[bool]":
+    """Whether a minute lies in a span: deployment, source, first and end minute."""
     minute = usage_minute.c
     return sa.and_(
-        minute.deployment_id == key.c.deployment_id,
-        minute.source_id == key.c.source_id,
+        minute.deployment_id == span.c.deployment_id,
+        minute.source_id == span.c.source_id,
         minute.minute >= span.c.first,
         minute.minute < span.c.end,
     )
@@ -181,7 +179,10 @@ def listed(name: str, columns: Sequence[str], rows: Iterable[Sequence[int]]) -> 
     return sa.select(*named).cte(name)
 
 
-def _smaller(cut: list[Piece]) -> list[Piece]:
+def _smaller(cut: Sequence[Piece]) -> list[Piece]:
+    """Return all pieces of a UTC day but the largest; none of a whole day."""
+    if len(cut) < 2:
+        return []
     largest = max(cut, key=lambda piece: piece.end - piece.first)
     return [piece for piece in cut if piece is not largest]
 
@@ -198,20 +199,7 @@ def _divided(utc_day: int, deployment_id: int, sums: Sequence[int], cut: list[Pi
 
 def day_loads(connection: "Connection", first: int, last: int, ids: Ids) -> list[DayLoad]:
     """Return every deployment's UTC days, both inclusive, by deployment and day."""
-    chosen = authoritative(first, last, ids)
     day = usage_day.c
-    asked = (
-        sa.select(
-            day.deployment_id,
-            day.source_id,
-            day.day,
-            day.requests,
-            day.prompt_tokens + day.completion_tokens,
-            day.throttled_requests,
-            day.unmeasured_requests,
-            day.busiest,
-        )
-        .join_from(chosen, usage_day, _of_day(chosen))
-        .order_by(day.deployment_id, day.day)
-    )
-    return [DayLoad(*row) for row in tuples(connection.execute(asked))]
+    tokens = day.prompt_tokens + day.completion_tokens
+    columns = [day.requests, tokens, day.throttled_requests, day.unmeasured_requests, day.busiest]
+    return sorted(DayLoad(*row) for row in counted_days(connection, first, last, ids, columns).values())

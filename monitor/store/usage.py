@@ -1,7 +1,7 @@
 """Usage events and their rollups: stored exactly once, added up in the same transaction.
 
-Everything works on whole columns. An event's key is (minute, identity); a duplicate is looked for in its own minute and the
-two beside it, because two writers of one request may note different times.
+Everything works on whole columns. An event's key is (minute, identity); a duplicate is looked for in its own minute and
+the two beside it, because two writers of one request may note different times.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from monitor.domain.quota import Busiest
 from monitor.domain.records import Cause
 from monitor.store.engine import add_up, insert, look_up_by_index, stage
 from monitor.store.meta import noted, write_down
+from monitor.store.rolling import work_out_anew
 from monitor.store.tables import usage_day, usage_event, usage_minute
 
 if TYPE_CHECKING:
@@ -27,14 +28,18 @@ Events = dict[str, Column]
 PRUNED = "events dropped before minute"
 TOO_OLD = "older than the events that are kept"
 
-_KEY_TYPES: dict[str, sa.types.TypeEngine[Any]] = {"row": sa.Integer(), "minute": sa.Integer(), "identity": sa.BigInteger()}
+_KEY_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "row": sa.Integer(),
+    "minute": sa.Integer(),
+    "identity": sa.BigInteger(),
+}
 
 
 def store_events(connection: "Connection", source_id: int, events: Events) -> int:
     """Store events and add them to the rollups; return how many were new.
 
-    1 order them by key and drop repetitions within the batch; 2 look up which the store already has; 3 insert the others;
-    4 add them to their minutes and days. A duplicate that reports tokens completes a stored one that does not.
+    1 order them by key and drop repetitions within the batch; 2 look up which the store already has; 3 insert the
+    others; 4 add them to their minutes and days. A duplicate that reports tokens completes a stored one that does not.
     """
     ordered = _take(events, np.lexsort((events["identity"], events["minute"])))
     distinct = _take(ordered, _first_of_each(ordered))
@@ -43,19 +48,14 @@ def store_events(connection: "Connection", source_id: int, events: Events) -> in
     fresh[rows] = False
     _complete(connection, source_id, _take(distinct, rows), old)
     new = _take(distinct, np.flatnonzero(fresh))
-    _insert(connection, source_id, new)
+    if len(new["minute"]):
+        insert(connection, usage_event, {**new, "source_id": np.full(len(new["minute"]), source_id)})
+        _roll_up(connection, source_id, new)
     return len(new["minute"])
 
 
 def _take(events: Events, rows: NDArray[Any]) -> Events:
     return {name: column[rows] for name, column in events.items()}
-
-
-def _insert(connection: "Connection", source_id: int, events: Events) -> None:
-    count = len(events["minute"])
-    if count:
-        insert(connection, usage_event, {**events, "source_id": np.full(count, source_id)})
-        roll_up(connection, source_id, events, sign=1)
 
 
 def _measured(events: Events) -> NDArray[np.bool_]:
@@ -102,25 +102,26 @@ def _already_stored(connection: "Connection", events: Events) -> tuple[NDArray[A
 def _complete(connection: "Connection", source_id: int, events: Events, old: "list[sa.Row[Any]]") -> None:
     """Replace stored events that lack their tokens by duplicates that have them."""
     measured = _measured(events) if old else np.empty(0, dtype=bool)
-    lacking = [i for i, row in enumerate(old) if measured[i] and (row.prompt_tokens is None or row.completion_tokens is None)]
+    lacking = [
+        i for i, row in enumerate(old) if measured[i] and (row.prompt_tokens is None or row.completion_tokens is None)
+    ]
     if not lacking:
         return
-    before = {
-        name: np.array([-1 if (value := getattr(old[i], name)) is None else value for i in lacking], dtype=np.int64)
-        for name in events
-    }
     connection.execute(
         usage_event.delete().where(
             usage_event.c.minute == sa.bindparam("at"), usage_event.c.identity == sa.bindparam("which")
         ),
         [{"at": old[i].minute, "which": old[i].identity} for i in lacking],
     )
-    roll_up(connection, source_id, before, sign=-1)
-    _insert(connection, source_id, _take(events, np.array(lacking)))
+    complete = _take(events, np.array(lacking))
+    insert(connection, usage_event, {**complete, "source_id": np.full(len(lacking), source_id)})
+    before = [(old[i].deployment_id, old[i].minute) for i in lacking]
+    after = zip(complete["deployment_id"].tolist(), complete["minute"].tolist(), strict=True)
+    work_out_anew(connection, source_id, [*before, *after])
 
 
-def summed(events: Events) -> dict[str, Column]:
-    """What each event adds to a rollup: the columns of `tables.SUMMED`."""
+def _summed(events: Events) -> dict[str, Column]:
+    """What each event adds to a rollup: the columns of `tables.SUMMED`, as monitor.store.rolling defines them."""
     status, cause = events["status"], events["cause"]
     throttled = status == 429
     failed = (status >= 400) & ~throttled
@@ -138,15 +139,21 @@ def summed(events: Events) -> dict[str, Column]:
     }
 
 
-def roll_up(connection: "Connection", source_id: int, events: Events, *, sign: int) -> None:
-    """Add events to (sign 1) or take them from (sign -1) their minutes and days."""
-    minutes = _grouped(events["deployment_id"], events["minute"], summed(events), np.maximum(events["retry_after_ms"], 0))
-    for name in minutes.keys() - {"deployment_id", "at", "longest_retry_after_ms"}:
-        minutes[name] *= sign
+def _roll_up(connection: "Connection", source_id: int, events: Events) -> None:
+    """Add events to their minutes and days."""
+    minutes = _grouped(
+        events["deployment_id"], events["minute"], _summed(events), np.maximum(events["retry_after_ms"], 0)
+    )
     longest = minutes.pop("longest_retry_after_ms")
     deployments, at = minutes.pop("deployment_id"), minutes.pop("at")
     days = _grouped(deployments, at // MINUTES_A_DAY, minutes, longest)
-    _add(connection, source_id, usage_minute, "minute", {"deployment_id": deployments, "at": at, **minutes, "longest_retry_after_ms": longest})
+    _add(
+        connection,
+        source_id,
+        usage_minute,
+        "minute",
+        {"deployment_id": deployments, "at": at, **minutes, "longest_retry_after_ms": longest},
+    )
     _add(connection, source_id, usage_day, "day", days)
 
 
@@ -182,7 +189,9 @@ def settle_days(connection: "Connection", limit: int = 500) -> int:
     return len(open_days)
 
 
-def busiest_minutes(connection: "Connection", deployment_id: int, source_id: int, day: int) -> tuple[Column, Column, Column]:
+def busiest_minutes(
+    connection: "Connection", deployment_id: int, source_id: int, day: int
+) -> tuple[Column, Column, Column]:
     """Return minute of the day, tokens and requests of every minute of a day that had a request."""
     at = usage_minute.c
     rows = connection.execute(

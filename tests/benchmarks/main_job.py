@@ -1,10 +1,10 @@
 """The main job beside its peers: read, decode, deduplicate, roll up and store a file of response logs.
 
-    python tests/benchmarks/main_job.py [--size 1000000000] [--record-bytes 2700] [--rounds 5] [--postgresql]
+python tests/benchmarks/main_job.py [--size 1000000000] [--record-bytes 2700] [--rounds 5] [--postgresql]
 
-Every contender is a fresh process; the order is reversed every round; every answer must equal the truth that the generator
-kept. Printed: seconds (fastest to slowest), the median of the rounds' ratios to DuckDB that stores, records per second, bytes
-per stored event, and the peak of the memory of the whole process tree (proportional set size).
+Every contender is a fresh process; the order is reversed every round; every answer must equal the truth that the
+generator kept. Printed: seconds (fastest to slowest), the median of the rounds' ratios to DuckDB that stores, records
+per second, bytes per stored event, and the peak of the memory of the whole process tree (proportional set size).
 """
 
 import argparse
@@ -35,12 +35,14 @@ WITH raw AS (
            CAST(response ->> '$.usage.prompt_tokens' AS BIGINT) AS prompt,
            CAST(response ->> '$.usage.completion_tokens' AS BIGINT) AS completion
     FROM read_json('{path}', format = 'newline_delimited', ignore_errors = true, maximum_object_size = 16777216,
-                   columns = {{time: 'VARCHAR', status: 'INTEGER', deployment: 'VARCHAR', request_id: 'VARCHAR', response: 'JSON'}})
+                   columns = {{time: 'VARCHAR', status: 'INTEGER', deployment: 'VARCHAR', request_id: 'VARCHAR',
+                               response: 'JSON'}})
 ), read AS (
     SELECT coalesce(id, regexp_extract(said, '"id": "([^"]+)"', 1), request_id) AS id, deployment, status,
            epoch_us(CAST(received AS TIMESTAMP)) // 60000000 AS minute,
            coalesce(prompt, try_cast(regexp_extract(said, '"prompt_tokens": (\\d+)', 1) AS BIGINT)) AS prompt,
-           coalesce(completion, try_cast(regexp_extract(said, '"completion_tokens": (\\d+)', 1) AS BIGINT)) AS completion
+           coalesce(completion, try_cast(regexp_extract(said, '"completion_tokens": (\\d+)', 1) AS BIGINT))
+               AS completion
     FROM raw WHERE received IS NOT NULL
 )
 """
@@ -67,10 +69,12 @@ def duckdb_stores(path: str, folder: str) -> Answer:
 
     database = duckdb.connect(f"{folder}/events.duckdb")
     database.execute(
-        "CREATE TABLE event (id VARCHAR PRIMARY KEY, deployment VARCHAR, status INTEGER, minute BIGINT, prompt BIGINT, completion BIGINT)"
+        "CREATE TABLE event (id VARCHAR PRIMARY KEY, deployment VARCHAR, status INTEGER, minute BIGINT,"
+        " prompt BIGINT, completion BIGINT)"
     )
     database.execute(
-        f"INSERT OR IGNORE INTO event {SELECT.format(path=path)} SELECT id, deployment, status, minute, prompt, completion FROM read"
+        f"INSERT OR IGNORE INTO event {SELECT.format(path=path)}"
+        " SELECT id, deployment, status, minute, prompt, completion FROM read"
     )
     database.execute(f"CREATE TABLE rolled AS {ROLL_UP.format(table='event')}")
     answer = _whole(database.execute(ANSWER).fetchone())
@@ -113,7 +117,8 @@ def plain_python(path: str, folder: str) -> Answer:
     database = sqlite3.connect(f"{folder}/plain.db")
     database.executescript(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE event"
-        " (id TEXT PRIMARY KEY, deployment TEXT, status INTEGER, minute TEXT, prompt INTEGER, completion INTEGER) WITHOUT ROWID;"
+        " (id TEXT PRIMARY KEY, deployment TEXT, status INTEGER, minute TEXT, prompt INTEGER, completion INTEGER)"
+        " WITHOUT ROWID;"
     )
     with open(path, encoding="utf-8") as file, database:  # noqa: PTH123
         database.executemany("INSERT OR IGNORE INTO event VALUES (?, ?, ?, ?, ?, ?)", _plain_rows(file))
@@ -141,7 +146,7 @@ def _plain_rows(file: Any) -> Any:
         )
 
 
-def ours(path: str, folder: str, url: str | None = None) -> Answer:
+def ours(_path: str, folder: str) -> Answer:
     """maas-monitor: `maas-monitor collect` into a store that was upgraded before."""
     from monitor.cli import main
 
@@ -154,14 +159,9 @@ def ours(path: str, folder: str, url: str | None = None) -> Answer:
     return 0, 0, 0, 0, 0
 
 
-def ours_on_postgresql(path: str, folder: str) -> Answer:
-    """maas-monitor on PostgreSQL."""
-    return ours(path, folder)
-
-
 CONTENDERS: dict[str, Callable[[str, str], Answer]] = {
     "maas-monitor, SQLite": ours,
-    "maas-monitor, PostgreSQL": ours_on_postgresql,
+    "maas-monitor, PostgreSQL": ours,
     REFERENCE: duckdb_stores,
     "DuckDB, nothing stored": duckdb_groups,
     "Polars, nothing stored": polars_groups,
@@ -203,7 +203,9 @@ def _answer_of_store(url: str) -> tuple[Answer, float]:
         sums = "sum(requests), sum(prompt_tokens), sum(completion_tokens), sum(throttled_requests), count(*)"
         answer = _whole(connection.execute(sa.text(f"SELECT {sums} FROM usage_minute")).one())
         if engine.dialect.name == "sqlite":
-            pages = connection.execute(sa.text("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"))
+            pages = connection.execute(
+                sa.text("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+            )
             size = int(pages.scalar() or 0)
         else:
             tables = "usage_event", "usage_minute", "usage_day"
@@ -217,7 +219,9 @@ def _measure(name: str, path: Path, postgresql: str | None) -> tuple[float, floa
     folder = Path(tempfile.mkdtemp(prefix="maas-bench-"))
     url = _prepare(name, path, folder, postgresql)
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, __file__, "--run", name, str(path), str(folder)], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--run", name, str(path), str(folder)], stdout=subprocess.PIPE
+    )
     peak = 0.0
     while process.poll() is None:
         peak = max(peak, _tree_memory(process.pid))
@@ -267,16 +271,16 @@ def compare(size: int, record_bytes: int, rounds: int, *, postgresql: str | None
             if answer != _expected(truth):
                 print(f"! {name} answers {answer}, the truth is {_expected(truth)}")
             seconds[name].append(took)
-            notes[name] = max(notes.get(name, (0.0, 0.0)), (peak, per_event))
+            notes[name] = (max(notes.get(name, (0.0, 0.0))[0], peak), per_event)
     shutil.rmtree(path.parent)
     print(f"{'':34} {'seconds':>15} {'of reference':>13} {'records/s':>10} {'B/event':>8} {'peak MB':>8}")
     for name in names:
         ratio = statistics.median(one / other for one, other in zip(seconds[REFERENCE], seconds[name], strict=True))
-        took = seconds[name]
-        speed = truth.records / statistics.median(took)
+        times = seconds[name]
+        speed = truth.records / statistics.median(times)
         peak, per_event = notes[name]
         shown = f"{per_event:8.1f}" if per_event else " " * 8
-        print(f"{name:34} {min(took):6.2f} - {max(took):6.2f} {ratio:12.2f}x {speed:10,.0f} {shown} {peak:8.0f}")
+        print(f"{name:34} {min(times):6.2f} - {max(times):6.2f} {ratio:12.2f}x {speed:10,.0f} {shown} {peak:8.0f}")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Writes response logs for benchmarks: a fresh seed each time, the answer kept beside the data.
 
-The mix of the documented measurements: 70 % JSON bodies with long content, 20 % SSE transcripts or JSON as text, 10 % refused;
-one record in a thousand is a repetition of an earlier one, one in ten thousand is cut off in the middle.
+The mix of the documented measurements: 70 % JSON bodies with long content, 20 % SSE transcripts or JSON as text, 10 %
+refused; one record in a thousand is a repetition of an earlier one, one in ten thousand is cut off in the middle.
 """
 
 import json
@@ -12,7 +12,26 @@ from pathlib import Path
 
 from msgspec import Struct
 
-WORDS = "the quota of a deployment is two hundred thousand tokens a minute and one thousand requests über größe".split()
+WORDS = [
+    "the",
+    "quota",
+    "of",
+    "a",
+    "deployment",
+    "is",
+    "two",
+    "hundred",
+    "thousand",
+    "tokens",
+    "a",
+    "minute",
+    "and",
+    "one",
+    "thousand",
+    "requests",
+    "über",
+    "größe",
+]
 
 
 class Truth(Struct, kw_only=True):
@@ -44,7 +63,13 @@ def write(path: Path, *, size: int, record_bytes: int = 2700, deployments: int =
                 line = rng.choice(recent)
                 truth.duplicates += 1
             else:
-                line = _record(rng, truth, at, rng.choice(texts)[: rng.randint(record_bytes // 3, record_bytes * 5 // 3)], deployments)
+                line = _record(
+                    rng,
+                    truth,
+                    at,
+                    rng.choice(texts)[: rng.randint(record_bytes // 3, record_bytes * 5 // 3)],
+                    deployments,
+                )
                 if draw > 0.9999:
                     _withdraw(truth, line)
                     line = line[: len(line) // 2]
@@ -70,11 +95,18 @@ def _record(rng: random.Random, truth: Truth, at: datetime, text: str, deploymen
         "request_id": f"{number:020x}",
         "duration_ms": rng.randint(80, 9000),
         "headers": {"x-ratelimit-remaining-tokens": "150000", "content-type": "application/json"},
-        "request": {"model": "mistral-large-2407", "max_tokens": 1024, "messages": [{"role": "user", "content": text[:200]}]},
+        "request": {
+            "model": "mistral-large-2407",
+            "max_tokens": 1024,
+            "messages": [{"role": "user", "content": text[:200]}],
+        },
     }
     kind = rng.random()
     if kind < 0.1:
-        record |= {"status": 429, "response": {"error": {"code": "429", "message": "Rate limit is exceeded. Try again in 2 seconds."}}}
+        record |= {
+            "status": 429,
+            "response": {"error": {"code": "429", "message": "Rate limit is exceeded. Try again in 2 seconds."}},
+        }
         truth.throttled += 1
     else:
         usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
@@ -89,11 +121,19 @@ def _record(rng: random.Random, truth: Truth, at: datetime, text: str, deploymen
 def _body(identity: str, text: str, usage: dict[str, int], *, streamed: bool) -> object:
     base = {"id": identity, "created": 1_762_000_000, "model": "mistral-large-2407"}
     if not streamed:
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text, "tool_calls": None}}
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": text, "tool_calls": None},
+        }
         return {**base, "object": "chat.completion", "choices": [choice], "usage": usage}
     pieces = [text[start : start + 400] for start in range(0, len(text), 400)]
-    chunks = [{**base, "choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
-    chunks.append({**base, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}], "usage": usage})
+    chunks = [
+        {**base, "choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces
+    ]
+    chunks.append(
+        {**base, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}], "usage": usage}
+    )
     return "".join(f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
 
 

@@ -1,4 +1,7 @@
-"""Crashes in the middle of collecting: kill -9, a database that stops at once, a full disk. Nothing is lost or doubled."""
+"""Crashes in the middle of collecting.
+
+Kill -9, a database that stops at once, a full disk. Nothing is lost or doubled.
+"""
 
 import contextlib
 import multiprocessing
@@ -14,6 +17,7 @@ import sqlalchemy as sa
 
 from monitor import collect, collect_usage
 from monitor.errors import UnreachableError
+from monitor.sources import files
 from monitor.store.engine import open_engine
 from monitor.store.migrate import upgrade
 from tests.samples import NOW, expected, records, settings, totals, totals_at
@@ -32,7 +36,7 @@ def log(tmp_path: Path) -> Path:
 def collect_all(url: str, log: Path) -> None:
     """Collect in small batches, so that a crash falls between two of them as often as into one."""
     collect_usage.BATCH_EVENTS = 400
-    collect_usage.files.RANGE_BYTES = 64 * 1024
+    files.RANGE_BYTES = 64 * 1024
     engine = open_engine(url)
     (result,) = collect.collect(engine, settings(log), now=NOW)
     engine.dispose()
@@ -140,11 +144,14 @@ class _Server:
         )
 
 
-def test_a_full_disk_stores_nothing_of_the_batch_and_everything_once_there_is_room(tmp_path: Path, log: Path) -> None:
+def test_a_full_disk_stores_nothing_of_the_batch_and_everything_once_there_is_room(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"sqlite:///{tmp_path / 'full.db'}"
     engine = open_engine(url)
     upgrade(engine)
-    collect_usage.BATCH_EVENTS = 400
+    monkeypatch.setattr(collect_usage, "BATCH_EVENTS", 400)
+    monkeypatch.setattr(files, "RANGE_BYTES", 64 * 1024)
     with engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar() or 0
 

@@ -12,7 +12,22 @@ from monitor.store.quarantine import count_quarantined
 from tests.samples import NOW, record, settings, totals
 
 LINES = 1_000_000 if os.environ.get("MONITOR_THOROUGH") == "1" else 30_000
-BREAKING = [b"{", b"}", b'"', b"\\", b"-1", b"1e999", b"\xff", b"\x00", b"null", b"NaN", b"[[[[", b",", b":", b"99999999999999999999"]
+BREAKING = [
+    b"{",
+    b"}",
+    b'"',
+    b"\\",
+    b"-1",
+    b"1e999",
+    b"\xff",
+    b"\x00",
+    b"null",
+    b"NaN",
+    b"[[[[",
+    b",",
+    b":",
+    b"99999999999999999999",
+]
 
 
 def mutated(rng: random.Random, line: bytes) -> bytes:

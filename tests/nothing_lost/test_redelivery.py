@@ -32,9 +32,14 @@ def test_read_is_stored_and_duplicates_and_ignored_and_quarantined(engine: sa.En
     assert (result.read, result.stored, result.duplicates, result.quarantined) == (6, 3, 1, 2)
 
 
-def test_a_complete_record_replaces_one_that_lacked_its_tokens_in_either_order(engine: sa.Engine, tmp_path: Path) -> None:
+def test_a_complete_record_replaces_one_that_lacked_its_tokens_in_either_order(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
     cut = record(5, response={"id": "cmpl-5", "model": "mistral-large-2407"})
-    for name, lines in (("1-cut-first", cut + record(5)), ("2-whole-first", record(6) + cut.replace(b"cmpl-5", b"cmpl-6"))):
+    for name, lines in (
+        ("1-cut-first", cut + record(5)),
+        ("2-whole-first", record(6) + cut.replace(b"cmpl-5", b"cmpl-6")),
+    ):
         (tmp_path / f"{name}.jsonl").write_bytes(lines)
     collect(engine, settings(tmp_path / "*.jsonl"), now=NOW)
     (tmp_path / "3-later.jsonl").write_bytes(cut + record(5))

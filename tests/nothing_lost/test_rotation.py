@@ -112,7 +112,15 @@ def test_every_line_is_counted_once_in_random_schedules(tmp_path: Path, *, named
         rng = random.Random(seed)
         log = Log(folder, rng, named=named, header=header)
         collector = Collector(f"{folder}/app.jsonl*")
-        steps = [log.append, log.append, log.append_half, log.rename, log.copy_and_truncate, log.compress, collector.collect]
+        steps = [
+            log.append,
+            log.append,
+            log.append_half,
+            log.rename,
+            log.copy_and_truncate,
+            log.compress,
+            collector.collect,
+        ]
         for _ in range(rng.randint(10, 40)):
             rng.choice(steps)()
         log.append()

@@ -33,7 +33,10 @@ OK = 200
 BAD_REQUEST = 400
 
 ANSWERS = ("choices", "output", "outputs", "data", "embeddings", "usage")
-"""What an answer is known by: completions, Bedrock's two forms, embeddings, or the usage left where texts were taken out."""
+"""What an answer is known by.
+
+Completions, Bedrock's two forms, embeddings, or the usage left where texts were taken out.
+"""
 
 STATUSES = ("status", "status_code", "statusCode", "code")
 
