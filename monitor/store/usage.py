@@ -28,6 +28,9 @@ Events = dict[str, Column]
 PRUNED = "events dropped before minute"
 TOO_OLD = "older than the events that are kept"
 
+COMPLETED = ("status", "prompt_tokens", "completion_tokens", "cached_tokens", "max_tokens")
+"""What a duplicate that reports its tokens adds to an event that does not; time and place stay as they were."""
+
 _KEY_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "row": sa.Integer(),
     "minute": sa.Integer(),
@@ -42,7 +45,7 @@ def store_events(connection: "Connection", source_id: int, events: Events) -> in
     others; 4 add them to their minutes and days. A duplicate that reports tokens completes a stored one that does not.
     """
     ordered = _take(events, np.lexsort((events["identity"], events["minute"])))
-    distinct = _take(ordered, _first_of_each(ordered))
+    distinct = _distinct(ordered)
     rows, old = _already_stored(connection, distinct)
     fresh = np.ones(len(distinct["minute"]), dtype=bool)
     fresh[rows] = False
@@ -62,18 +65,27 @@ def _measured(events: Events) -> NDArray[np.bool_]:
     return (events["prompt_tokens"] >= 0) & (events["completion_tokens"] >= 0)
 
 
-def _first_of_each(events: Events) -> NDArray[Any]:
-    """Indices, in order, of one event per request: the first that reports its tokens, else the first."""
+def _distinct(events: Events) -> Events:
+    """Drop repetitions: of each request the first event stays, completed by one that reports its tokens."""
     identity, minute = events["identity"], events["minute"]
     order = np.lexsort((minute, identity))
-    same = (np.diff(identity[order]) == 0) & (np.diff(minute[order]) <= 1)
-    if not same.any():
-        return np.arange(len(identity))
-    group = np.concatenate(([0], np.cumsum(~same)))
-    # Within a group a measured event comes first, then the earlier one.
-    best = np.lexsort((np.arange(len(order)), ~_measured(events)[order], group))
-    firsts = np.flatnonzero(np.concatenate(([True], np.diff(group[best]) > 0)))
-    return np.sort(order[best[firsts]])
+    again = np.flatnonzero((np.diff(identity[order]) == 0) & (np.diff(minute[order]) <= 1)) + 1
+    if not len(again):
+        return events
+    measured = _measured(events)
+    keep = np.ones(len(identity), dtype=bool)
+    first = order.copy()
+    for place in again.tolist():
+        one, before = order[place], first[place - 1]
+        if minute[one] - minute[before] > 1:
+            continue
+        first[place] = before
+        keep[one] = False
+        if measured[one] and not measured[before]:
+            measured[before] = True
+            for name in COMPLETED:
+                events[name][before] = events[name][one]
+    return _take(events, np.flatnonzero(keep))
 
 
 def _already_stored(connection: "Connection", events: Events) -> tuple[NDArray[Any], list[sa.Row[Any]]]:
@@ -91,8 +103,8 @@ def _already_stored(connection: "Connection", events: Events) -> tuple[NDArray[A
     staged = stage(connection, "staged_key", _KEY_TYPES, keys)
     look_up_by_index(connection)
     found = connection.exec_driver_sql(
-        "SELECT s.row, e.minute, e.identity, e.prompt_tokens, e.completion_tokens, e.cached_tokens, e.max_tokens,"
-        f" e.retry_after_ms, e.deployment_id, e.millisecond, e.status, e.cause FROM {staged} s JOIN usage_event e"
+        "SELECT s.row, e.minute, e.identity, e.deployment_id, e.prompt_tokens, e.completion_tokens"
+        f" FROM {staged} s JOIN usage_event e"
         " ON e.minute IN (s.minute - 1, s.minute, s.minute + 1) AND e.identity = s.identity"
     ).fetchall()
     rows, first = np.unique(np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found)), return_index=True)
@@ -100,24 +112,25 @@ def _already_stored(connection: "Connection", events: Events) -> tuple[NDArray[A
 
 
 def _complete(connection: "Connection", source_id: int, events: Events, old: "list[sa.Row[Any]]") -> None:
-    """Replace stored events that lack their tokens by duplicates that have them."""
+    """Give stored events that lack their tokens those of the duplicates that have them."""
     measured = _measured(events) if old else np.empty(0, dtype=bool)
     lacking = [
         i for i, row in enumerate(old) if measured[i] and (row.prompt_tokens is None or row.completion_tokens is None)
     ]
     if not lacking:
         return
+    completed = {name: events[name].tolist() for name in COMPLETED}
     connection.execute(
-        usage_event.delete().where(
+        usage_event.update().where(
             usage_event.c.minute == sa.bindparam("at"), usage_event.c.identity == sa.bindparam("which")
         ),
-        [{"at": old[i].minute, "which": old[i].identity} for i in lacking],
+        [
+            {"at": old[i].minute, "which": old[i].identity}
+            | {name: None if column[i] == -1 else column[i] for name, column in completed.items()}
+            for i in lacking
+        ],
     )
-    complete = _take(events, np.array(lacking))
-    insert(connection, usage_event, {**complete, "source_id": np.full(len(lacking), source_id)})
-    before = [(old[i].deployment_id, old[i].minute) for i in lacking]
-    after = zip(complete["deployment_id"].tolist(), complete["minute"].tolist(), strict=True)
-    work_out_anew(connection, source_id, [*before, *after])
+    work_out_anew(connection, source_id, [(old[i].deployment_id, old[i].minute) for i in lacking])
 
 
 def _summed(events: Events) -> dict[str, Column]:
