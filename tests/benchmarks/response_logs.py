@@ -72,7 +72,8 @@ def write(path: Path, *, size: int, record_bytes: int = 2700, deployments: int =
                 )
                 if draw > 0.9999:
                     _withdraw(truth, line)
-                    line = line[: len(line) // 2]
+                    # Polars gives up at text that is not UTF-8, so the cut falls between two letters.
+                    line = line[: len(line) // 2].decode("utf-8", "ignore").encode()
                     truth.broken += 1
                 elif len(recent) < 50:
                     recent.append(line)
