@@ -5,8 +5,10 @@ A report is a file in `reports/` (its name with dashes), or a module that an ent
 `answer(connection, question) -> Found`.
 """
 
+import gc
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -26,9 +28,10 @@ from monitor.store.deployments import workspaces
 from monitor.store.engine import reading
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sqlalchemy.engine import Connection, Engine
 
-__all__ = ["Report", "formats", "render", "reports", "run"]
+__all__ = ["Report", "formats", "frame", "render", "reports", "run"]
 
 ENTRY_POINTS = "maas_monitor.reports"
 
@@ -90,7 +93,9 @@ def answered(connection: "Connection", report: Report, question: Question) -> An
     """Answer one question in a transaction of the caller's."""
     if question.workspace is not None and question.workspace not in (there := workspaces(connection)):
         raise UnknownNameError(f"report {report.name}", "workspace", question.workspace, there)
-    found = report.answer(connection, question)
+    with _uncollected():
+        found = report.answer(connection, question)
+        sums = totals(report.columns, found.rows)
     known = completeness(connection, question)
     return Answer(
         report=report.name,
@@ -98,11 +103,38 @@ def answered(connection: "Connection", report: Report, question: Question) -> An
         question=question,
         columns=report.columns,
         rows=found.rows,
-        totals=totals(report.columns, found.rows),
+        totals=sums,
         completeness=known,
         charts=found.charts,
         notes=[*in_words(known), *found.notes],
     )
+
+
+def frame(answer: Answer) -> "pd.DataFrame":
+    """Return the rows as a pandas DataFrame, for notebooks.
+
+    Columns are those of JSON and CSV. Money stays exact `Decimal`, days are dates and instants aware; counts are
+    `Int64`, so that what is not known is `<NA>` and not 0.
+    """
+    import pandas as pd
+
+    names = [column.name for column in answer.columns]
+    exact = pd.DataFrame([list(row) for row in answer.rows], columns=names, dtype=object)
+    counts = {column.name: "Int64" for column in answer.columns if column.kind == "count"}
+    ratios = {column.name: "Float64" for column in answer.columns if column.kind in ("ratio", "seconds")}
+    return exact.astype({**counts, **ratios})
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector away: a report's rows all live on, and walking them again and again took a third."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _loaded(path: Path) -> ModuleType:

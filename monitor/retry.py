@@ -10,7 +10,7 @@ from monitor.describe import describe_settings, registry
 from monitor.domain.stretch import Cursor, Parsed, Piece
 from monitor.settings import Settings
 from monitor.sources import files
-from monitor.sources.formats import named
+from monitor.sources.formats import detect, named
 from monitor.sources.objects import Decompressed, skip
 from monitor.sources.parse import Task, parse_bytes, parse_document
 from monitor.sources.reading import Reading
@@ -38,21 +38,22 @@ def retry_quarantine(engine: "Engine", settings: Settings, *, now: datetime) -> 
     for source in sorted({record.source for record in records}):
         started = monotonic()
         tally = Tally(source=source, kind=files.KIND, now=now)
-        reading_ = _reading(settings, source)
+        set_now = _settings(settings, source)
         for record in (one for one in records if one.source == source):
-            _retry(engine, record, reading_, registry(settings), tally)
+            _retry(engine, record, set_now, registry(settings), tally)
         results.append(tally.result(monotonic() - started))
     settle(engine)
     return results
 
 
-def _reading(settings: Settings, source: str) -> Reading:
-    named_so = [one for one in settings.sources if one.name == source and one.kind == files.KIND]
-    return Reading(count_without_response_id=bool(named_so) and named_so[0].count_without_response_id)
+def _settings(settings: Settings, source: str) -> files.Settings:
+    """What the settings say of a source now; an import has none."""
+    said = [one for one in settings.sources if one.name == source and one.kind == files.KIND]
+    return said[0] if said else files.Settings(name=source, kind=files.KIND, path="")
 
 
-def _retry(engine: "Engine", record: Waiting, reading_: Reading, registry_: Registry, tally: Tally) -> None:
-    parsed = _parse(record, reading_)
+def _retry(engine: "Engine", record: Waiting, source: files.Settings, registry_: Registry, tally: Tally) -> None:
+    parsed = _parse(record, source)
     if parsed is None or parsed.rejected or not parsed.read:
         tally.add(Counts(read=1, quarantined=1), {})
         return
@@ -68,26 +69,31 @@ def _retry(engine: "Engine", record: Waiting, reading_: Reading, registry_: Regi
     tally.add(counts, ignored)
 
 
-def _parse(record: Waiting, reading_: Reading) -> Parsed | None:
+def _parse(record: Waiting, source: files.Settings) -> Parsed | None:
     """Decode one record where it lies; None if it is no longer there or nothing is known to read it by."""
-    if not record.format:
-        return None
     try:
         with BufferedReader(Decompressed(record.name)) as stream:
             skip(stream, record.position)
             data = stream.read(record.length)
     except OSError:
         return None
+    format_ = source.format if source.format != "auto" else _recognised(record, data)
+    if len(data) < record.length or not format_:
+        return None
     task = Task(
-        format=record.format,
+        format=format_,
         identity_scope=record.source,
         object_key=f"{record.object}\0{record.generation}",
         start=record.position,
         final=True,
-        reading=reading_,
+        reading=Reading(count_without_response_id=source.count_without_response_id),
     )
-    if len(data) < record.length:
-        return None
-    if record.position == 0 and b"\n" in data and named(record.format).FRAMING == "document":
+    if record.position == 0 and b"\n" in data and named(format_).FRAMING == "document":
         return parse_document(task, data)
     return parse_bytes(task, data)
+
+
+def _recognised(record: Waiting, data: bytes) -> str:
+    """The format that its object was of, unless that was none or the record is of another."""
+    found = detect(data)
+    return found.NAME if found else record.format

@@ -71,3 +71,23 @@ def verify(invocation: Invocation) -> int:
     if not differences:
         click.echo("Every sum equals the events below it.")
     return FOUND if differences else DONE
+
+
+@db_command.command("prune", cls=Verb)
+@click.pass_obj
+def prune(invocation: Invocation) -> None:
+    """Drop single requests older than `store.keep_events_days`; their sums by minute and day stay.
+
+    Records from before that are refused from then on, because a repetition among them could no longer be told.
+    """
+    from datetime import timedelta
+
+    from monitor.domain.period import minute_number
+    from monitor.store.engine import writing
+    from monitor.store.usage import prune as pruned
+
+    settings = invocation.settings()
+    before = invocation.now - timedelta(days=settings.store.keep_events_days)
+    with opened(settings) as engine, writing(engine) as connection:
+        dropped = pruned(connection, minute_number(before))
+    click.echo(f"Dropped {dropped:,} requests from before {before:%Y-%m-%d %H:%M} UTC; their sums stay.")

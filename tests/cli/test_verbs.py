@@ -334,6 +334,36 @@ def test_a_wrong_sum_and_a_wrong_schema_are_found_with_status_1(run: Run, here: 
     assert "ix_charge_day" in checked.stdout
 
 
+def test_records_refused_under_a_wrong_format_are_read_when_it_is_corrected(run: Run, here: Path) -> None:
+    run("init")
+    path = here / "monitor.toml"
+    right = path.read_text()
+    path.write_text(right.replace('format = "auto"', 'format = "litellm"', 1))
+    log(here / "logs" / "w" / "d" / "a.jsonl", RECORD, "never json")
+    assert json.loads(run("collect", "--format", "json").stdout)["sources"][0]["quarantined"] == 2
+    path.write_text(right)
+    (retried,) = json.loads(run("quarantine", "retry", "--format", "json").stdout)["sources"]
+    assert (retried["read"], retried["stored"], retried["quarantined"]) == (2, 1, 1)
+    assert json.loads(run("quarantine", "list", "--format", "json").stdout)["total"] == 1
+    (row, *_) = json.loads(run("report", "sources", "--format", "json").stdout)["rows"]
+    assert (row["read"], row["stored"], row["quarantined"]) == (2, 1, 1)
+
+
+def test_pruned_requests_leave_their_sums_and_are_not_counted_again(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("init")
+    log(here / "logs" / "w" / "d" / "a.jsonl", RECORD)
+    run("collect")
+    assert run("db", "prune").stdout.startswith("Dropped 0 requests")
+    monkeypatch.setenv("MONITOR_STORE_KEEP_EVENTS_DAYS", "1")
+    assert run("db", "prune").stdout.startswith("Dropped 1 requests from before")
+    assert run("db", "verify").exit_code == 0
+    log(here / "logs" / "w" / "d" / "b.jsonl", RECORD)
+    again = json.loads(run("collect", "--format", "json").stdout)["sources"][0]
+    assert (again["stored"], again["ignored_reasons"]) == (0, {"older than the events that are kept": 1})
+
+
 # doctor -------------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from monitor.domain.answer import Kind
 from monitor.domain.period import Period
 from monitor.errors import UnknownNameError
 from monitor.presenting import formats, render
-from monitor.reporting import reports, run
+from monitor.reporting import frame, reports, run
 from monitor.settings import Settings
 from tests.store.filled import NOW, Filled, at
 
@@ -117,3 +118,14 @@ def busy(engine: sa.Engine, folder: Path) -> Filled:
     filled.charge(large, date(2026, 3, 10), "0.5", consumed_quantity=1_000_000_000)
     filled.charge(None, date(2026, 3, 10), "1.25")
     return filled
+
+
+def test_an_answer_is_a_data_frame_with_exact_money_and_unknown_counts(engine: sa.Engine, tmp_path: Path) -> None:
+    answer = busy(engine, tmp_path).ask("reconciliation")
+    table = frame(answer)
+    assert list(table.columns) == COLUMNS["reconciliation"].split()
+    assert len(table) == len(answer.rows)
+    costs = [cost for cost in table["estimated_cost"] if cost is not None]
+    assert costs
+    assert all(isinstance(cost, Decimal) for cost in costs)
+    assert str(table["estimated_quantity"].dtype) == "Int64"
