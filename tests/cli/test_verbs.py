@@ -345,7 +345,8 @@ def test_records_refused_under_a_wrong_format_are_read_when_it_is_corrected(run:
     (retried,) = json.loads(run("quarantine", "retry", "--format", "json").stdout)["sources"]
     assert (retried["read"], retried["stored"], retried["quarantined"]) == (2, 1, 1)
     assert json.loads(run("quarantine", "list", "--format", "json").stdout)["total"] == 1
-    (row, *_) = json.loads(run("report", "sources", "--format", "json").stdout)["rows"]
+    rows = json.loads(run("report", "sources", "--format", "json").stdout)["rows"]
+    (row,) = (row for row in rows if row["kind"] == "files")
     assert (row["read"], row["stored"], row["quarantined"]) == (2, 1, 1)
 
 
