@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from monitor.domain.answer import Column, Found, Question
 from monitor.domain.period import day_number, day_of
-from monitor.store.charges import billed
+from monitor.store.billed_days import unattributed_days
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -34,12 +34,11 @@ def answer(connection: "Connection", question: Question) -> Found:
             one.resource_id or None,
             one.model,
             one.meter,
-            None if one.consumed_quantity is None else int(one.consumed_quantity),
-            one.billed_cost,
+            None if one.quantity is None else int(one.quantity),
+            one.cost,
             one.currency,
-            one.rows,
+            one.charges,
         )
-        for one in billed(connection, first, last, question.as_of)
-        if one.deployment_id is None
+        for one in unattributed_days(connection, first, last, question.as_of)
     ]
     return Found(rows=rows)

@@ -63,11 +63,6 @@ class Line(NamedTuple):
     unpriced_requests: int
 
 
-class _Estimated(NamedTuple):
-    costs: dict[str, Decimal]
-    unpriced: int
-
-
 Key = tuple[int, int]
 
 
@@ -84,8 +79,9 @@ def lines(
         costs[charge.currency] = _plus(costs.get(charge.currency), charge.cost)
     found: list[Line] = []
     for key in sorted(used.keys() | charged.keys()):
-        parts = used.get(key, ())
-        found.extend(_lines_of(key, parts, _estimated(parts, models[key[1]], book), charged.get(key, _NO_CHARGE)))
+        parts, costs = used.get(key, ()), charged.get(key, _NO_CHARGE)
+        estimated, unpriced = _estimated(parts, models[key[1]], book)
+        found += _lines_of(key, parts[0] if len(parts) == 1 else _added(key, parts), estimated, unpriced, costs)
     return found
 
 
@@ -93,27 +89,21 @@ def _plus(one: Decimal | None, other: Decimal) -> Decimal:
     return other if one is None else EXACT.add(one, other)
 
 
-_NO_CHARGE: Mapping[str, Decimal] = {}
+_NO_CHARGE: dict[str, Decimal] = {}
 
 
-def _lines_of(key: Key, used: Sequence[Usage], estimated: "_Estimated", charged: Mapping[str, Decimal]) -> list[Line]:
+def _lines_of(
+    key: Key, used: Usage, estimated: Mapping[str, Decimal], unpriced: int, charged: Mapping[str, Decimal]
+) -> list[Line]:
     """Give the first currency the requests and tokens, any further one only its amounts."""
-    currencies = [*estimated.costs, *(one for one in charged if one not in estimated.costs)]
-    first = currencies[0] if currencies else None
-    whole = used[0] if len(used) == 1 else _added(key, used)
-    line = Line(
-        *key,
-        first,
-        whole.requests,
-        whole.prompt_tokens,
-        whole.completion_tokens,
-        estimated.costs.get(first or ""),
-        charged.get(first or ""),
-        whole.unmeasured_requests,
-        estimated.unpriced,
-    )
-    further = currencies[1:]
-    return [line, *(Line(*key, one, 0, 0, 0, estimated.costs.get(one), charged.get(one), 0, 0) for one in further)]
+    first = next(iter(estimated or charged), None)
+    costs = (estimated.get(first), charged.get(first)) if first else (None, None)
+    line = Line(*key, first, *used[3:6], *costs, used.unmeasured_requests, unpriced)
+    further = [one for one in (*estimated, *charged) if one != first]
+    return [
+        line,
+        *(Line(*key, one, 0, 0, 0, estimated.get(one), charged.get(one), 0, 0) for one in dict.fromkeys(further)),
+    ]
 
 
 def _added(key: Key, used: Sequence[Usage]) -> Usage:
@@ -121,8 +111,8 @@ def _added(key: Key, used: Sequence[Usage]) -> Usage:
     return Usage(key[0], key[0], key[1], *sums)
 
 
-def _estimated(used: Iterable[Usage], model: str, book: PriceBook) -> _Estimated:
-    """Price each UTC day's tokens; requests with tokens that have no price are counted instead."""
+def _estimated(used: Iterable[Usage], model: str, book: PriceBook) -> tuple[dict[str, Decimal], int]:
+    """Price each UTC day's tokens, by currency; count the requests with tokens that have no price."""
     costs: dict[str, Decimal] = {}
     unpriced = 0
     for one in used:
@@ -133,7 +123,7 @@ def _estimated(used: Iterable[Usage], model: str, book: PriceBook) -> _Estimated
             unpriced += _measured_requests(one)
         else:
             costs[currency] = _plus(costs.get(currency), cost)
-    return _Estimated(costs, unpriced)
+    return costs, unpriced
 
 
 def nothing_measured(used: Usage) -> bool:

@@ -25,6 +25,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 _UNPRICED = Estimate(cost=None, currency=None, unpriced=True)
+_NOTHING = Estimate(cost=Decimal(0), currency=None, unpriced=False)
 
 
 class PriceBook:

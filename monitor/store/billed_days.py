@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from monitor.domain.ledger import BilledDay
-from monitor.domain.money import EXACT, NANO, REMAINDER, from_store
-from monitor.store.charges import known
+from monitor.domain.money import EXACT, NANO, REMAINDER, from_store, plain
+from monitor.store.charges import QUANTITY, known
 from monitor.store.rollups import tuples
 from monitor.store.tables import charge, charged_resource
 
@@ -49,6 +49,55 @@ def unattributed(connection: "Connection", first: int, last: int, as_of: datetim
         Unattributed(currency, charges, from_store(int(nano), int(remainder)))
         for currency, nano, remainder, charges in connection.execute(asked.order_by(charge.c.billing_currency))
     ]
+
+
+class UnattributedDay(NamedTuple):
+    """What a resource of nobody's was billed for one meter on a UTC day; the quantity in single units, if known."""
+
+    day: int
+    resource_id: str
+    model: str | None
+    meter: str
+    currency: str
+    cost: Decimal
+    charges: int
+    quantity: Decimal | None
+
+
+def unattributed_days(connection: "Connection", first: int, last: int, as_of: datetime | None) -> list[UnattributedDay]:
+    """Return the charges that fit no deployment, by UTC day, resource, meter, model and currency."""
+    by_resource = (charge.c.charge_period_start, charged_resource.c.resource_id)
+    keys = (*by_resource, charge.c.model, charge.c.meter, charge.c.billing_currency)
+    asked = (
+        _charged(keys, first, last, as_of)
+        .add_columns(_QUANTITY)
+        .where(charged_resource.c.deployment_id.is_(None))
+        .order_by(*keys)
+    )
+    return [
+        UnattributedDay(
+            day=day,
+            resource_id=resource_id,
+            model=model,
+            meter=meter,
+            currency=currency,
+            cost=from_store(int(nano), int(remainder)),
+            charges=charges,
+            quantity=quantity_of(quantity),
+        )
+        for day, resource_id, model, meter, currency, nano, remainder, charges, quantity in connection.execute(asked)
+    ]
+
+
+_QUANTITY = sa.case(
+    (sa.func.count() == sa.func.count(charge.c.consumed_quantity), sa.func.sum(charge.c.consumed_quantity))
+)
+"""The sum of quantities, null where that of any charge is not known."""
+
+
+def quantity_of(stored: int | None) -> Decimal | None:
+    """Return a quantity in single units, from the store's 1e-6 units."""
+    return None if stored is None else plain(EXACT.scaleb(Decimal(int(stored)), -QUANTITY))
 
 
 def _charged(keys: tuple[Any, ...], first: int, last: int, as_of: datetime | None) -> "sa.Select[Any]":

@@ -109,10 +109,8 @@ def counted_days(
 
     Choosing among the rows here takes a fifth of the time that a window function takes in either engine.
     """
-    believed = {
-        number: (authority, number)
-        for number, authority in connection.execute(sa.select(source.c.id, source.c.authority))
-    }
+    authority = sa.select(source.c.id, source.c.authority)
+    believed = {number: (lowest, number) for number, lowest in connection.execute(authority)}
     day = usage_day.c
     asked = sa.select(day.deployment_id, day.source_id, day.day, *columns).where(
         day.day.between(first, last), day.requests > 0, day.deployment_id.in_(sorted(ids))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain.headroom import Doubt, Headroom, doubts, headroom, rank_from_top
+from monitor.domain.headroom import Doubt, Headroom, doubts, headroom, p99, rank_from_top
 from monitor.domain.quota import KEPT, Busiest, EffectiveLimits, Ranking, rank
 from monitor.domain.records import Quota
 
@@ -30,11 +30,11 @@ def columns(minutes: Minutes) -> list[np.ndarray]:
 def answered(days: dict[int, Minutes], limits: EffectiveLimits, length: int) -> Headroom:
     """What a report does: packed days first, the minutes of those that do not settle it afterwards."""
     known = {day: packed(minutes) for day, minutes in days.items()}
-    for day, tokens, requests in doubts([*known], [*known.values()], limits, length):
+    for day, tokens, requests in doubts([*known], [*known.values()], limits, p99([*known.values()], length)):
         known[day] = ranked(
             {minute: both for minute, both in days[day].items() if both[0] >= tokens or both[1] >= requests}
         )
-    return headroom([*known], [*known.values()], limits, length, measured=True)
+    return headroom([*known], [*known.values()], limits, p99([*known.values()], length), measured=True)
 
 
 def counted(days: dict[int, Minutes], limits: EffectiveLimits, length: int) -> Headroom:
@@ -103,7 +103,7 @@ def test_a_day_that_holds_most_of_the_largest_minutes_is_read_again_down_to_the_
     loud = {minute: (1_000 + minute, 1) for minute in range(200)}
     quiet = {day: {minute: (minute, 1) for minute in range(200)} for day in range(1, 10)}
     days = [packed(loud), *(packed(minutes) for minutes in quiet.values())]
-    assert doubts(range(10), days, EffectiveLimits(), 14_400) == [Doubt(0, 195, 1)]
+    assert doubts(range(10), days, EffectiveLimits(), p99(days, 14_400)) == [Doubt(0, 195, 1)]
 
 
 def test_minutes_at_exactly_four_fifths_are_near_and_just_below_are_not() -> None:
@@ -118,5 +118,5 @@ def test_headroom_is_negative_above_the_limit() -> None:
 
 
 def test_without_a_reported_token_count_tokens_are_unknown_not_zero() -> None:
-    found = headroom([0], [ranked({0: (0, 5)})], EffectiveLimits(), 1440, measured=False)
+    found = headroom([0], [ranked({0: (0, 5)})], EffectiveLimits(), 0, measured=False)
     assert (found.peak_tokens, found.p99_tokens, found.token_headroom, found.peak_requests) == (None, None, None, 5)

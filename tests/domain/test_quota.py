@@ -38,10 +38,12 @@ def test_a_packed_day_holds_its_largest_minutes_in_order(day: dict[int, tuple[in
     by_tokens = sorted((-day[minute][0], minute) for minute in day)[:kept]
     by_requests = sorted((-day[minute][1], minute) for minute in day)[:kept]
     assert [
-        (-amount, minute) for minute, amount in zip(unpacked.token_minutes, unpacked.tokens, strict=True)
+        (-amount, minute)
+        for minute, amount in zip(unpacked.token_minutes.tolist(), unpacked.tokens.tolist(), strict=True)
     ] == by_tokens
     assert [
-        (-amount, minute) for minute, amount in zip(unpacked.request_minutes, unpacked.requests, strict=True)
+        (-amount, minute)
+        for minute, amount in zip(unpacked.request_minutes.tolist(), unpacked.requests.tolist(), strict=True)
     ] == by_requests
     assert unpacked.hides == (len(day) >= KEPT)
 
