@@ -8,7 +8,6 @@ Azure also refuses requests while they show something left.
 import re
 from collections.abc import Mapping
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 
@@ -132,6 +131,8 @@ def _milliseconds(value: str, unit: int) -> int | None:
 
 
 def _until(value: str, at_ms: int) -> int | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         date = parsedate_to_datetime(value)
         wait = round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1000) - at_ms

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from json import JSONDecoder
 from pkgutil import iter_modules
@@ -46,6 +45,8 @@ class Format(Protocol):
 @cache
 def formats() -> dict[str, Format]:
     """Return every format by its name, those believed most first."""
+    from importlib.metadata import entry_points
+
     own = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
     others = [entry.load() for entry in entry_points(group=GROUP)]
     found = sorted((cast(Format, one) for one in own + others), key=lambda one: (one.AUTHORITY, one.NAME))
