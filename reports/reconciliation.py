@@ -96,7 +96,10 @@ def answer(connection: "Connection", question: Question) -> Found:
         )
     ]
     rows.sort(key=lambda row: (row[0], row[1] is None, row[1] or "", row[2] or "", row[4], row[5] or ""))
-    return Found(rows=rows, notes=unattributed_note(connection, question))
+    notes = unattributed_note(connection, question)
+    if any(row[11] is None for row in rows):
+        notes.append("Differences are totalled over the rows where both sides are known in one currency.")
+    return Found(rows=rows, notes=notes)
 
 
 def _charged(
