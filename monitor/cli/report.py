@@ -43,15 +43,22 @@ def report_command(invocation: Invocation, /, name: str, **typed: Any) -> None:
     asked_for = asked(given, now=invocation.now, zone=zone)
     period = asked_for or default(invocation.now, zone)
     as_of = parse_instant(typed["as_of"]) if typed["as_of"] else None
+    form, target = typed["form"] or _format_of(typed["target"]), typed["target"]
     with opened(settings) as engine:
         if settings.file:
             # Prices and quotas that were edited since the last collection count at once.
             describe_settings(engine, settings)
-        asking = {"period": period, "now": invocation.now, "workspace": typed["workspace"], "as_of": as_of}
+        # Charts cost as much as the rows, and only a page shows them.
+        asking = {
+            "charts": form == "html",
+            "period": period,
+            "now": invocation.now,
+            "workspace": typed["workspace"],
+            "as_of": as_of,
+        }
         answer = reporting.run(engine, settings, name, **asking)
         if not answer.rows and asked_for is None:
             _tell_span(engine, period)
-    form, target = typed["form"] or _format_of(typed["target"]), typed["target"]
     if target is None:
         output.answer(answer, form)
         return
