@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from monitor import settings
+from monitor.config import settings
 from monitor.domain.catalogue import Catalogue, Model
 from monitor.domain.period import day_number
 from monitor.domain.records import Price

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 from monitor import reporting
 from monitor.collect import collect
+from monitor.collect.tally import SourceResult
 from monitor.config import load
 from monitor.domain.answer import Answer
 from monitor.domain.period import Period
 from monitor.errors import MonitorError
-from monitor.presenting import render
+from monitor.reporting.presenting import render
 from monitor.sample.folder import write_sample
 from monitor.sample.traffic import WEEK
 from monitor.store import migrate
 from monitor.store.engine import open_engine
-from monitor.tally import SourceResult
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from monitor.settings import Settings
+    from monitor.config.settings import Settings
 
 NOW = datetime(2026, 11, 9, 8, tzinfo=UTC)
 SHOWN = ("daily-spend", "quota-headroom", "throttle-events")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from msgspec import json
 
 from monitor.catalogue import bundled, listed_prices, settings_prices
+from monitor.config.settings import Deployment, Settings, Workspace
 from monitor.domain.money import to_store
 from monitor.domain.period import day_number
 from monitor.domain.placing import Directory, Placed
 from monitor.domain.quota import DEFAULT, Limits
 from monitor.domain.records import Quota
-from monitor.settings import Deployment, Settings, Workspace
 from monitor.store.attribution import attribute
 from monitor.store.engine import reading, writing
 from monitor.store.inventory import SETTINGS, DescribedDeployment, DescribedWorkspace, Registry, describe

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from monitor.catalogue import bundled
+from monitor.config.settings import Later, Settings
 from monitor.domain.period import instant_of, minute_number, rfc3339
 from monitor.errors import MonitorError
-from monitor.settings import Later, Settings
 from monitor.sources.formats import detect
 from monitor.sources.objects import Found, beginning, find
 from monitor.store import migrate

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from monitor.domain.answer import Column, Found, Question
 from monitor.domain.ledger import billing_state
 from monitor.domain.period import day_of
-from monitor.spending import charts, spending
+from monitor.reporting.spending import charts, spending
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

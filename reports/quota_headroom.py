@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from monitor.domain.answer import Column, Found, Question, Row
 from monitor.domain.period import instant_of
-from monitor.loads import Loaded, charts, loads
+from monitor.reporting.loads import Loaded, charts, loads
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -19,7 +19,7 @@ from monitor.domain.period import Period, day_number, day_of
 from monitor.domain.prices import PriceBook
 from monitor.domain.reconcile import LOGGED_METERS, Comparison, Sides, compare, only_billed
 from monitor.domain.records import MeterClass
-from monitor.spending import unattributed_note
+from monitor.reporting.spending import unattributed_note
 from monitor.store.charges import Billed, billed
 from monitor.store.deployments import Deployed, deployments
 from monitor.store.prices import price_book

@@ -16,7 +16,7 @@ from monitor.domain.answer import Column, Found, Question
 from monitor.domain.forecast import LOOKBACK_DAYS, cost_at_end, days_left
 from monitor.domain.ledger import Line, add
 from monitor.domain.period import Period, day_of
-from monitor.spending import Spending, basis, charts, cost, lines_of, spending
+from monitor.reporting.spending import Spending, basis, charts, cost, lines_of, spending
 from monitor.store.deployments import Deployed
 from monitor.store.prices import price_book
 

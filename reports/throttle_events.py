@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from monitor.domain.answer import Chart, Column, Found, Question
 from monitor.domain.period import instant_of
 from monitor.domain.throttling import ThrottleEvent, events
-from monitor.loads import charts, loads
-from monitor.spending import default_limits
+from monitor.reporting.loads import charts, loads
+from monitor.reporting.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
 from monitor.store.minutes import refusing_minutes
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from monitor.settings import Settings
+from monitor.config.settings import Settings
 from monitor.sources import files
 from monitor.store.engine import open_engine, reading
 from monitor.store.tables import usage_day
@@ -39,7 +39,7 @@ def records(numbers: Iterable[int], *, named: bool = True) -> bytes:
 
 def settings(path: Path | str, *, url: str = "sqlite:///unused", **source: Any) -> Settings:
     """Settings with one source of files, called `log`."""
-    from monitor.settings import Store
+    from monitor.config.settings import Store
 
     fields = {"name": "log", "kind": "files", "path": str(path), **source}
     return Settings(folder=Path(), store=Store(url=url), sources=(files.Settings(**fields),))

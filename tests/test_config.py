@@ -12,10 +12,10 @@ import pytest
 from msgspec import structs
 
 from monitor.config import load, source_kinds
+from monitor.config.overriding import environment_name
+from monitor.config.settings import Deployment, Price, Quota, Report, Store, Workspace
 from monitor.errors import MonitorError
 from monitor.folders import folder
-from monitor.overriding import environment_name
-from monitor.settings import Deployment, Price, Quota, Report, Store, Workspace
 
 WHOLE = """
 [store]

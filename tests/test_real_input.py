@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from monitor import reporting
 from monitor.collect import collect
+from monitor.config.settings import Settings
 from monitor.domain.period import Period
-from monitor.settings import Settings
 from monitor.sources import files
 from tests.replay import Call, azure_trace, mooncake_trace, response_log, under_quota
 from tests.samples import NOW, totals

@@ -12,7 +12,7 @@ from monitor.cli.status import DONE, QUARANTINED
 from monitor.errors import SettingsError
 
 if TYPE_CHECKING:
-    from monitor.tally import SourceResult
+    from monitor.collect.tally import SourceResult
 
 COLUMNS = ("source", "read", "stored", "duplicates", "ignored", "quarantined", "bytes", "seconds")
 

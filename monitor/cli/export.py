@@ -27,7 +27,7 @@ def charges(invocation: Invocation, month: str, target: Path, as_of: str | None)
     """
     from datetime import UTC
 
-    from monitor.charge_export import export_charges
+    from monitor.reporting.charge_export import export_charges
     from monitor.store.engine import reading
 
     period = named_month(month, UTC)

@@ -13,7 +13,7 @@ from monitor.cli.invocation import Invocation, Verb, opened
 from monitor.errors import SettingsError
 
 if TYPE_CHECKING:
-    from monitor.tally import SourceResult
+    from monitor.collect.tally import SourceResult
 
 COSTS = "cost-export"
 LABELS = ("workspace", "deployment", "model")

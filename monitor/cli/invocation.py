@@ -20,7 +20,7 @@ from monitor.errors import UnknownNameError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from monitor.settings import Settings
+    from monitor.config.settings import Settings
 
 LEVELS = ["debug", "info", "warning", "error"]
 

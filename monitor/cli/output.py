@@ -38,7 +38,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Seque
 
 def answer(answered: "Answer", form: str) -> None:
     """Print a report's answer, in the width and colours of the terminal if stdout is one."""
-    from monitor.presenting import render
+    from monitor.reporting.presenting import render
 
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None

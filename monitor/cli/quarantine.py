@@ -40,7 +40,7 @@ def list_quarantine(invocation: Invocation, limit: int, form: str) -> None:
 @click.pass_obj
 def retry(invocation: Invocation, form: str, strict: bool) -> int:
     """Read again what could not be read, as this version understands it; what can be read now leaves the quarantine."""
-    from monitor.retry import retry_quarantine
+    from monitor.collect.retry import retry_quarantine
 
     settings = invocation.settings()
     with opened(settings) as engine:

@@ -12,7 +12,7 @@ from monitor.cli.days import Given, asked, day_options, default, parse_instant
 from monitor.cli.invocation import Invocation, Verb, opened
 from monitor.domain.period import Period, zone_named
 from monitor.errors import SettingsError
-from monitor.presenting import formats, render
+from monitor.reporting.presenting import formats, render
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

@@ -22,10 +22,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from monitor.config.settings import Settings
 from monitor.domain.answer import Answer
 from monitor.domain.period import Period, day_number, zone_named
 from monitor.reporting import reports, run
-from monitor.settings import Settings
 from monitor.store import migrate
 from monitor.store.engine import open_engine
 from tests.benchmarks.report_fill import PERIOD, fill

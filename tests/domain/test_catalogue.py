@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from monitor.catalogue import bundled, listed_prices, settings_prices
+from monitor.config.settings import Price
 from monitor.domain.catalogue import Catalogue, Model
 from monitor.domain.period import day_number
 from monitor.domain.prices import PriceBook
-from monitor.settings import Price
 
 SEED_REGIONS = {"eastus", "eastus2", "northcentralus", "southcentralus", "westus", "westus3", "swedencentral"}
 SERVERLESS = ["mistral-large-2402", "mistral-large-2407", "mistral-small", "ministral-3b", "mistral-nemo"]

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from monitor import collect, collect_usage
+from monitor.collect import collect
+from monitor.collect import usage as collect_usage
 from monitor.errors import UnreachableError
 from monitor.sources import files
 from monitor.store.engine import open_engine
@@ -38,7 +39,7 @@ def collect_all(url: str, log: Path) -> None:
     collect_usage.BATCH_EVENTS = 400
     files.RANGE_BYTES = 64 * 1024
     engine = open_engine(url)
-    (result,) = collect.collect(engine, settings(log), now=NOW)
+    (result,) = collect(engine, settings(log), now=NOW)
     engine.dispose()
     if result.errors:
         raise result.errors[0]
@@ -160,7 +161,7 @@ def test_a_full_disk_stores_nothing_of_the_batch_and_everything_once_there_is_ro
 
     engine.dispose()
     sa.event.listen(engine, "connect", limit)
-    (result,) = collect.collect(engine, settings(log), now=NOW)
+    (result,) = collect(engine, settings(log), now=NOW)
     assert [type(error) for error in result.errors] == [UnreachableError]
     assert "full" in str(result.errors[0])
     stored, _ = totals(engine)

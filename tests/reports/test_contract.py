@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from monitor.config.settings import Settings
 from monitor.domain.answer import Kind
 from monitor.domain.period import Period
 from monitor.errors import UnknownNameError
-from monitor.presenting import formats, render
 from monitor.reporting import frame, reports, run
-from monitor.settings import Settings
+from monitor.reporting.presenting import formats, render
 from tests.store.filled import NOW, Filled, at
 
 MONTH = Period(first=date(2026, 11, 1), last=date(2026, 11, 30))

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from monitor.config.settings import Settings
 from monitor.domain.answer import Answer, Row, Value
 from monitor.domain.money import to_store
 from monitor.domain.period import MINUTES_A_DAY, Period, day_number, minute_number, zone_named
 from monitor.domain.quota import Busiest
 from monitor.reporting import run
-from monitor.settings import Settings
 from monitor.store import tables
 from monitor.store.engine import writing
 

@@ -3,8 +3,8 @@
 import re
 
 from monitor.domain.answer import Answer
-from monitor.presenting.cells import NUMERIC
-from monitor.presenting.people import below, body, foot, shown_columns, span
+from monitor.reporting.presenting.cells import NUMERIC
+from monitor.reporting.presenting.people import below, body, foot, shown_columns, span
 
 _MEANT = re.compile(r"([\\`*_{}\[\]<>|#~])")
 

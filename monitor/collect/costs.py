@@ -15,7 +15,7 @@ from monitor.store.progress import Counts, count, set_aside, source_number
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
-    from monitor.tally import Tally
+    from monitor.collect.tally import Tally
 
 NOT_USAGE = 10_000
 """The authority of a source of costs: it says nothing of requests."""

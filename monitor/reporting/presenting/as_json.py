@@ -5,8 +5,8 @@ from typing import Any
 
 from monitor.domain.answer import Answer
 from monitor.domain.period import rfc3339
-from monitor.presenting.cells import exact
-from monitor.presenting.people import flat_totals
+from monitor.reporting.presenting.cells import exact
+from monitor.reporting.presenting.people import flat_totals
 
 
 def render(answer: Answer, *, width: int | None = None, color: bool = False) -> str:

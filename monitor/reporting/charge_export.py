@@ -16,7 +16,7 @@ from monitor import __version__
 from monitor.domain.ledger import CLOSING_DAY
 from monitor.domain.money import EXACT, from_store, plain, text
 from monitor.domain.period import Period, day_number, day_of, rfc3339
-from monitor.presenting.as_csv import harmless
+from monitor.reporting.presenting.as_csv import harmless
 from monitor.store.charged import charges_of
 
 if TYPE_CHECKING:

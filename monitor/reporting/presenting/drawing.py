@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from monitor.domain.answer import DailyCost, MinuteLoad, Peak
 from monitor.domain.period import MINUTES_A_DAY, instant_of, minute_number
-from monitor.presenting.cells import decimals, shown
-from monitor.presenting.scales import linear, nice_ticks, short, time_ticks
+from monitor.reporting.presenting.cells import decimals, shown
+from monitor.reporting.presenting.scales import linear, nice_ticks, short, time_ticks
 
 WIDTH, HEIGHT = 720, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 704, 16, 228

@@ -4,7 +4,7 @@ import csv
 import io
 
 from monitor.domain.answer import Answer, Column, Value
-from monitor.presenting.cells import exact
+from monitor.reporting.presenting.cells import exact
 
 FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
 """Spreadsheets run a cell that starts so; the last four are the full-width forms of the first four."""

@@ -13,7 +13,7 @@ from monitor.domain.charting import stretch
 from monitor.domain.headroom import Headroom, doubts, headroom, p99
 from monitor.domain.period import MINUTES_A_DAY, Period, minute_number
 from monitor.domain.quota import Busiest, EffectiveLimits, Ranking, rank
-from monitor.spending import default_limits
+from monitor.reporting.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
 from monitor.store.minutes import Amounts, Span, minute_amounts, peaks
 from monitor.store.rollups import DayLoad, day_loads

@@ -17,12 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from monitor.config.settings import Settings
 from monitor.domain.answer import Answer, Column, Found, Question, totals
 from monitor.domain.period import Period
 from monitor.errors import SettingsError, UnknownNameError
 from monitor.folders import folder
-from monitor.presenting import formats, render
-from monitor.settings import Settings
+from monitor.reporting.presenting import formats, render
 from monitor.store.completeness import completeness, in_words
 from monitor.store.deployments import workspaces
 from monitor.store.engine import reading

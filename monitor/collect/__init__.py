@@ -5,15 +5,15 @@ from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from monitor.collect_costs import collect_costs
-from monitor.collect_usage import collect_usage
+from monitor.collect.costs import collect_costs
+from monitor.collect.tally import Progress, SourceResult, Tally
+from monitor.collect.usage import collect_usage
+from monitor.config.settings import Settings
 from monitor.describe import describe_settings, registry
 from monitor.domain.period import Period, minute_number
 from monitor.errors import MonitorError, SettingsError, UnknownNameError
-from monitor.settings import Settings
 from monitor.sources import cost_export, files
 from monitor.store.migrate import ensure
-from monitor.tally import Progress, SourceResult, Tally
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

@@ -3,9 +3,9 @@
 from monitor import __version__
 from monitor.domain.answer import Answer, Chart, DailyCost
 from monitor.folders import folder
-from monitor.presenting import drawing
-from monitor.presenting.cells import NUMERIC, printable, shown
-from monitor.presenting.people import body, flat_totals, foot, shown_columns, span
+from monitor.reporting.presenting import drawing
+from monitor.reporting.presenting.cells import NUMERIC, printable, shown
+from monitor.reporting.presenting.people import body, flat_totals, foot, shown_columns, span
 
 SHOWN_ROWS = 2_000
 """Browsers grow slow beyond; the notes say how many more there are, and CSV has them all."""

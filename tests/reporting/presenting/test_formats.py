@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from monitor.domain.answer import Answer, Column, DailyCost, Known, MinuteLoad, Peak, Question, Row, Series, totals
 from monitor.domain.period import Period
 from monitor.errors import UnknownNameError
-from monitor.presenting import formats, render
-from monitor.presenting.as_csv import harmless
-from monitor.presenting.scales import nice_ticks, time_ticks
+from monitor.reporting.presenting import formats, render
+from monitor.reporting.presenting.as_csv import harmless
+from monitor.reporting.presenting.scales import nice_ticks, time_ticks
 
 COLUMNS = (
     Column("day", "day", "Day"),

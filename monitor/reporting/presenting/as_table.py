@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from monitor.domain.answer import Answer
-from monitor.presenting.cells import NUMERIC, printable
-from monitor.presenting.people import below, body, foot, shown_columns, span
+from monitor.reporting.presenting.cells import NUMERIC, printable
+from monitor.reporting.presenting.people import below, body, foot, shown_columns, span
 
 APART = "  "
 LEAST = 8

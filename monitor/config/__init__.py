@@ -22,11 +22,22 @@ from typing import Any, NoReturn
 from msgspec import Struct, structs
 
 import monitor.sources
+from monitor.config.overriding import Overrides, environment_name
+from monitor.config.settings import (
+    Budget,
+    Deployment,
+    Implausible,
+    Later,
+    Price,
+    Quota,
+    Report,
+    Settings,
+    Store,
+    Workspace,
+)
+from monitor.config.typing_in import Misfit, convert, parse_text, struct_in
 from monitor.domain.endpoints import endpoint
 from monitor.errors import MonitorError, SettingsError, UnknownNameError
-from monitor.overriding import Overrides, environment_name
-from monitor.settings import Budget, Deployment, Implausible, Later, Price, Quota, Report, Settings, Store, Workspace
-from monitor.typing_in import Misfit, convert, parse_text, struct_in
 
 __all__ = [
     "Budget",

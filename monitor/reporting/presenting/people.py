@@ -1,7 +1,7 @@
 """What every format for people says besides the rows: heading, shown columns, totals in words."""
 
 from monitor.domain.answer import Answer, Column, Value
-from monitor.presenting.cells import decimals, shown
+from monitor.reporting.presenting.cells import decimals, shown
 
 
 def shown_columns(answer: Answer) -> list[tuple[int, Column]]:

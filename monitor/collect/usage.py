@@ -23,7 +23,7 @@ from monitor.store.usage import TOO_OLD, Events, pruned_before, settle_days, sto
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
-    from monitor.tally import Tally
+    from monitor.collect.tally import Tally
 
 BATCH_EVENTS = 60_000
 BATCH_PIECES = 500

@@ -5,10 +5,11 @@ from io import BufferedReader
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from monitor.collect_usage import settle, store_pieces
+from monitor.collect.tally import SourceResult, Tally
+from monitor.collect.usage import settle, store_pieces
+from monitor.config.settings import Settings
 from monitor.describe import describe_settings, registry
 from monitor.domain.stretch import Cursor, Parsed, Piece
-from monitor.settings import Settings
 from monitor.sources import files
 from monitor.sources.formats import detect, named
 from monitor.sources.objects import Decompressed, skip
@@ -19,7 +20,6 @@ from monitor.store.inventory import Registry
 from monitor.store.migrate import ensure
 from monitor.store.progress import Counts, count
 from monitor.store.quarantine import Waiting, release, waiting
-from monitor.tally import SourceResult, Tally
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
