@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct, field
 
-from monitor.domain.money import from_store
-from monitor.store.charges import known
+from monitor.domain.money import EXACT, plain
+from monitor.store.charges import cost_sums, joined, known
 from monitor.store.tables import charge, charge_map, charged_resource, deployment
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def unattributed(
             sa.func.min(day),
             sa.func.max(day),
             sa.func.count(),
-            sa.func.sum(charge.c.billed_cost),
-            sa.func.sum(charge.c.billed_cost_remainder),
+            *cost_sums(),
         )
         .join(charged_resource, charged_resource.c.id == charge.c.resource)
         .where(charged_resource.c.deployment_id.is_(None), day.between(first_day, last_day), *known(charge, as_of))
@@ -131,10 +130,9 @@ def unattributed(
 
 
 def _joined(resource_id: str, rows: list[Any]) -> Unattributed:
-    units: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    costs: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:
-        nano, remainder = units[row[2]]
-        units[row[2]] = (nano + int(row[9]), remainder + int(row[10]))
+        costs[row[2]] = EXACT.add(costs[row[2]], joined(*row[9:]))
     return Unattributed(
         resource_id=resource_id,
         attribution=rows[0][1],
@@ -144,7 +142,7 @@ def _joined(resource_id: str, rows: list[Any]) -> Unattributed:
         meter_names={row[3] for row in rows if row[3]},
         publisher_names={row[4] for row in rows if row[4]},
         models={row[5] for row in rows if row[5]},
-        costs={currency: from_store(*units[currency]) for currency in sorted(units)},
+        costs={currency: plain(costs[currency]) for currency in sorted(costs)},
     )
 
 

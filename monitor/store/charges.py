@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
-from monitor.domain.money import EXACT, from_store, plain, to_store
+from monitor.domain.money import EXACT, NANO, from_store, plain, to_store
 from monitor.domain.records import Charge
 from monitor.store.tables import charge, charged_resource, cost_day, cost_pull
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 QUANTITY = 6
 """Consumed quantities are kept in 1e-6 units."""
 LARGEST = 2**63 - 1
+WHOLE = 10**NANO
 AT_ONCE = 500
 ROWS_AT_ONCE = 10_000
 
@@ -106,7 +107,14 @@ def billed(connection: "Connection", first_day: int, last_day: int, as_of: datet
         charge.c.billing_currency,
     )
     query = (
-        sa.select(*keys, *_sums(), sa.func.count(charge.c.consumed_quantity), sa.func.max(charge.c.recorded_at))
+        sa.select(
+            *keys,
+            *cost_sums(),
+            sa.func.sum(charge.c.consumed_quantity),
+            sa.func.count(),
+            sa.func.count(charge.c.consumed_quantity),
+            sa.func.max(charge.c.recorded_at),
+        )
         .join(charged_resource, charged_resource.c.id == charge.c.resource)
         .where(charge.c.charge_period_start.between(first_day, last_day), *known(charge, as_of))
         .group_by(*keys)
@@ -137,19 +145,23 @@ def known(table: sa.Table, as_of: datetime | None) -> list[sa.ColumnElement[bool
     ]
 
 
-def _sums() -> list[sa.ColumnElement[Any]]:
-    return [
-        sa.func.sum(charge.c.billed_cost),
-        sa.func.sum(charge.c.billed_cost_remainder),
-        sa.func.sum(charge.c.consumed_quantity),
-        sa.func.count(),
-    ]
+def cost_sums() -> tuple[sa.ColumnElement[Any], ...]:
+    """Sum billed costs, apart in whole units, what is left in 1e-9, and in 1e-20 units; `joined` puts them together.
+
+    SQLite adds in 64 bits and fails beyond them: one sum of 1e-9 units would end at 9.2 billion of a currency, which a
+    month in dong or rupiah passes.
+    """
+    cost = charge.c.billed_cost
+    return sa.func.sum(cost // WHOLE), sa.func.sum(cost % WHOLE), sa.func.sum(charge.c.billed_cost_remainder)
+
+
+def joined(whole: int, nano: int, remainder: int) -> Decimal:
+    """Return the amount of `cost_sums`."""
+    return from_store(int(whole) * WHOLE + int(nano), int(remainder))
 
 
 def _billed(row: Any) -> Billed:
-    day, deployment_id, resource_id, meter, model, currency, nano, remainder, quantity, rows, measured, recorded_at = (
-        row
-    )
+    day, deployment_id, resource_id, meter, model, currency, *costs, quantity, rows, measured, recorded_at = row
     return Billed(
         day=day,
         deployment_id=deployment_id,
@@ -157,7 +169,7 @@ def _billed(row: Any) -> Billed:
         meter=meter,
         model=model,
         currency=currency,
-        billed_cost=from_store(int(nano), int(remainder)),
+        billed_cost=joined(*costs),
         consumed_quantity=None if quantity is None else plain(EXACT.scaleb(Decimal(int(quantity)), -QUANTITY)),
         rows=rows,
         rows_without_quantity=rows - measured,

@@ -265,6 +265,15 @@ def test_what_was_said_by_hand_beats_the_settings_until_it_is_taken_back(store: 
     assert store.users() == {LARGE: one}
 
 
+def test_sums_may_exceed_what_64_bits_hold_in_billionths(store: Store) -> None:
+    costs = ["8999999999.999999999", "8999999999.99999999900000000001", "-0.5", "8999999999.999999999"]
+    store.record([charged(1, cost, currency="IDR") for cost in costs])
+    exact = Decimal("26999999999.49999999700000000001")
+    with reading(store.engine) as connection:
+        assert [row.billed_cost for row in billed(connection, 1, 1)] == [exact]
+        assert [one.costs for one in unattributed(connection, 1, 1)] == [{"IDR": exact}]
+
+
 def test_a_resource_that_nobody_names_is_unattributed_and_shown(store: Store) -> None:
     store.add_deployment("prod", "some-other-resource")
     store.record([charged(3, "1.5"), charged(1, "2.5", meter="output"), charged(2, "1", currency="EUR")])
