@@ -81,7 +81,8 @@ class Comparison:
         """The logged part of the billed quantity."""
         if self.estimated_quantity is None or not self.billed_quantity:
             return None
-        return float(self.estimated_quantity / self.billed_quantity)
+        # Nothing logged against a refund is 0, not -0.
+        return float(self.estimated_quantity / self.billed_quantity) or 0.0
 
     @property
     def difference(self) -> Decimal | None:

@@ -75,3 +75,16 @@ def test_without_a_price_only_the_bill_is_known() -> None:
     )
     (found,) = compare(sides)
     assert (found.state, found.estimated_cost, found.difference, found.coverage) == ("unpriced", None, None, 1.0)
+
+
+def test_a_refund_without_usage_is_covered_by_zero_and_not_by_minus_zero() -> None:
+    refund = Sides(
+        used=False,
+        estimated_quantity=0,
+        price=price(),
+        billed_quantity=Decimal(-2_000),
+        billed_cost=Decimal("-3.5"),
+        billing_currency="USD",
+    )
+    (found,) = compare(refund)
+    assert str(found.coverage) == "0.0"
