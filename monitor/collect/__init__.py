@@ -13,6 +13,7 @@ from monitor.describe import describe_settings, registry
 from monitor.domain.period import Period, minute_number
 from monitor.errors import MonitorError, SettingsError, UnknownNameError
 from monitor.sources import cost_export, files
+from monitor.sources.objects import unreadable
 from monitor.store.migrate import ensure
 
 if TYPE_CHECKING:
@@ -91,4 +92,6 @@ def _collect_one(
             )
     except MonitorError as error:
         tally.errors.append(error)
+    except OSError as error:
+        tally.errors.append(unreadable(error.filename or source.name, error))
     return tally.result(monotonic() - started)

@@ -12,8 +12,8 @@ from monitor.describe import describe_settings, registry
 from monitor.domain.stretch import Cursor, Parsed, Piece
 from monitor.sources import files
 from monitor.sources.formats import detect, named
-from monitor.sources.objects import Decompressed, skip
-from monitor.sources.parse import Task, parse_bytes, parse_document
+from monitor.sources.objects import Decompressed, Found, found_at, holds, skip
+from monitor.sources.parse import MAX_RECORD_BYTES, Task, parse_bytes, parse_document
 from monitor.sources.reading import Reading
 from monitor.store.engine import reading, writing
 from monitor.store.inventory import Registry
@@ -38,9 +38,9 @@ def retry_quarantine(engine: "Engine", settings: Settings, *, now: datetime) -> 
     for source in sorted({record.source for record in records}):
         started = monotonic()
         tally = Tally(source=source, kind=files.KIND, now=now)
-        set_now = _settings(settings, source)
+        set_now, deployments = _settings(settings, source), registry(settings)
         for record in (one for one in records if one.source == source):
-            _retry(engine, record, set_now, registry(settings), tally)
+            _retry(engine, record, set_now, deployments, tally)
         results.append(tally.result(monotonic() - started))
     settle(engine)
     return results
@@ -57,7 +57,7 @@ def _retry(engine: "Engine", record: Waiting, source: files.Settings, registry_:
     if parsed is None or parsed.rejected or not parsed.read:
         tally.add(Counts(read=1, quarantined=1), {})
         return
-    at = Cursor(name=record.name, object=record.object, generation=record.generation, labels=record.labels)
+    at = _cursor(record)
     with writing(engine) as connection:
         if not release(connection, record.id):
             return
@@ -65,13 +65,18 @@ def _retry(engine: "Engine", record: Waiting, source: files.Settings, registry_:
         counts, ignored = store_pieces(connection, record.source_id, registry_, [piece], tally.now, moves=False)
         # The record was counted as read when it was put into quarantine.
         count(connection, record.source_id, Counts(read=-1, quarantined=-1), {}, tally.now)
-    registry_.keep()
     tally.add(counts, ignored)
 
 
 def _parse(record: Waiting, source: files.Settings) -> Parsed | None:
-    """Decode one record where it lies; None if it is no longer there or nothing is known to read it by."""
+    """Decode one record where it lies.
+
+    None if it is no longer there, is longer than any record may be, or nothing is known to read it by.
+    """
     try:
+        found = found_at(record.name)
+        if record.length > MAX_RECORD_BYTES or not _same_life(record, found):
+            return None
         with BufferedReader(Decompressed(record.name)) as stream:
             skip(stream, record.position)
             data = stream.read(record.length)
@@ -83,14 +88,32 @@ def _parse(record: Waiting, source: files.Settings) -> Parsed | None:
     task = Task(
         format=format_,
         identity_scope=record.source,
-        object_key=f"{record.object}\0{record.generation}",
+        object_key=_cursor(record).key,
         start=record.position,
         final=True,
-        reading=Reading(count_without_response_id=source.count_without_response_id),
+        reading=Reading(
+            modified_ms=found.modified_ns // 1_000_000, count_without_response_id=source.count_without_response_id
+        ),
     )
     if record.position == 0 and b"\n" in data and named(format_).FRAMING == "document":
         return parse_document(task, data)
     return parse_bytes(task, data)
+
+
+def _cursor(record: Waiting) -> Cursor:
+    return Cursor(
+        name=record.name,
+        object=record.object,
+        generation=record.generation,
+        labels=record.labels,
+        position=record.read_to,
+        tail=record.tail,
+    )
+
+
+def _same_life(record: Waiting, found: Found) -> bool:
+    """Whether the file still holds what was read of it, and is not another one under the old name."""
+    return record.read_to == 0 or holds(found, _cursor(record))
 
 
 def _recognised(record: Waiting, data: bytes) -> str:

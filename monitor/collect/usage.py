@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitor.domain.stretch import COLUMNS, Cursor, Parsed, Piece
-from monitor.errors import MonitorError, SettingsError
+from monitor.errors import MonitorError
 from monitor.sources import files
 from monitor.sources.formats import named
-from monitor.store.engine import reading, writing
+from monitor.store.engine import writing
 from monitor.store.inventory import Registry
-from monitor.store.progress import Counts, MovedCursorError, count, cursors, move, set_aside, source_number
+from monitor.store.progress import Counts, count, cursors, move, set_aside, source_number
 from monitor.store.usage import TOO_OLD, Events, pruned_before, settle_days, store_events
 
 if TYPE_CHECKING:
@@ -30,40 +30,25 @@ BATCH_PIECES = 500
 UNKNOWN_AUTHORITY = 1000
 """Of a source whose format is not known yet: any other is believed before it."""
 
-ATTEMPTS = 5
-"""How often a source is taken up again after another collector was found reading the same objects."""
-
 
 def collect_usage(
     engine: "Engine", source: files.Settings, request: files.Request, tally: "Tally", registry_: Registry
 ) -> None:
-    """Read all that is new in a source; start again from the cursors when another collector got ahead of us."""
+    """Read all that is new in a source. What another collector reads meanwhile is left to it."""
     with writing(engine) as connection:
-        number = source_number(connection, source.name, source.kind, _authority(source))
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            _read(engine, source, number, request, tally, registry_)
-            break
-        except MovedCursorError:
-            registry_.forget()
-            if attempt == ATTEMPTS:
-                raise SettingsError(
-                    source.name, "other collectors keep reading the same objects", "run fewer of them"
-                ) from None
-    _believe(engine, source, number)
-    settle(engine)
-
-
-def _read(
-    engine: "Engine", source: files.Settings, number: int, request: files.Request, tally: "Tally", registry_: Registry
-) -> None:
-    with reading(engine) as connection:
+        number = source_number(connection, source.name, source.kind, UNKNOWN_AUTHORITY)
         known = cursors(connection, number)
+        formats = {cursor.format for cursor in known}
+        source_number(connection, source.name, source.kind, _authority(source, formats))
     for batch in _batches(_pieces(source, known, request, tally)):
+        seen = {piece.after.format for piece in batch}
         with writing(engine) as connection:
+            if not seen <= formats:
+                formats |= seen
+                source_number(connection, source.name, source.kind, _authority(source, formats))
             counts, ignored = store_pieces(connection, number, registry_, batch, tally.now, moves=not request.again)
-        registry_.keep()
         tally.add(counts, ignored)
+    settle(engine)
 
 
 def _pieces(source: files.Settings, known: list[Cursor], request: files.Request, tally: "Tally") -> Iterator[Piece]:
@@ -74,14 +59,6 @@ def _pieces(source: files.Settings, known: list[Cursor], request: files.Request,
         if piece.before.position == 0 or piece.before.format != piece.after.format:
             tally.formats[piece.after.format or "unknown"] += 1
         yield piece
-
-
-def _believe(engine: "Engine", source: files.Settings, number: int) -> None:
-    """Note how far a source is believed, now that the formats of its files are known."""
-    if source.format == "auto" and source.priority is None:
-        with writing(engine) as connection:
-            formats = {cursor.format for cursor in cursors(connection, number)}
-            source_number(connection, source.name, source.kind, _authority(source, formats))
 
 
 def _authority(source: files.Settings, formats: Iterable[str] = ()) -> int:
@@ -122,14 +99,16 @@ def store_pieces(
     moves: bool = True,
 ) -> tuple[Counts, Counter[str]]:
     """Store what stretches of a source held, and move the cursors behind them, in the caller's transaction."""
+    if moves:
+        pieces = [piece for piece in pieces if move(connection, source_id, piece.before, piece.after, now)]
+    if not pieces:
+        return Counts(), Counter()
     events = _events(connection, registry_, pieces)
     kept = events["minute"] >= pruned_before(connection)
     ignored = Counter({TOO_OLD: old} if (old := int((~kept).sum())) else {})
     counts = Counts(stored=store_events(connection, source_id, {name: column[kept] for name, column in events.items()}))
     counts.duplicates = int(kept.sum()) - counts.stored
     for piece in pieces:
-        if moves:
-            move(connection, source_id, piece.before, piece.after, now)
         new, known = set_aside(connection, source_id, piece.before, piece.parsed.rejected, now)
         ignored.update(piece.parsed.ignored)
         counts.add(Counts(read=piece.parsed.read, quarantined=new, duplicates=known, bytes=piece.parsed.size))

@@ -50,9 +50,9 @@ class Misread(Struct, frozen=True):
 class Parsed(Struct, kw_only=True):
     """What a stretch of an object held.
 
-    `begin`: where its first own record starts (None: none does); `end`: where the next one starts. `head` and `tail`:
-    fingerprints of the object's first 1 KiB, as far as `end`, and of the last 1 KiB before `end`; '' where they are not
-    known.
+    `begin`: where its first own record starts (None: none does); `end`: where the next one starts. Fingerprints, ''
+    where they are not known: `before` and `tail` of the last 1 KiB before `begin` and before `end`, `head` of the
+    object's first 1 KiB as far as `end`.
     """
 
     begin: int | None = None
@@ -63,6 +63,7 @@ class Parsed(Struct, kw_only=True):
     columns: dict[str, bytes] = {}
     ignored: dict[str, int] = {}
     rejected: list[Misread] = []
+    before: str = ""
     head: str = ""
     tail: str = ""
 

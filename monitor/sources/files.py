@@ -9,7 +9,7 @@ repeat. Memory stays flat whatever the size.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from msgspec import DecodeError, Raw, Struct, json, structs
 
 from monitor.domain.stretch import Cursor, Misread, Parsed, Piece
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources.formats import detect, named
 from monitor.sources.objects import CorruptError, Decompressed, Found, Known, beginning, find, skip, unreadable
 from monitor.sources.parse import (
@@ -39,6 +39,7 @@ from monitor.sources.reading import Reading
 KIND = "files"
 
 RANGE_BYTES = 16 * 1024 * 1024
+STRETCH_RECORDS = 100_000
 SAMPLE_BYTES = 64 * 1024
 NO_FORMAT = "not in any known log format"
 WORTH_WORKERS_BYTES = 48 * 1024 * 1024
@@ -97,19 +98,32 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 def read(settings: Settings, cursors: list[Cursor], request: Request = Request()) -> Iterator[Piece | MonitorError]:  # noqa: B008 - frozen
-    """Yield everything new in the source's files, piece by piece, in order within each file.
-
-    Errors of single files among them.
-    """
-    found = [_labelled(one, request) for one in find(settings.path, settings.name)]
+    """Yield everything new in the source's files, piece by piece, in order within each file; errors among them."""
+    found = []
+    for one in find(settings.path, settings.name):
+        if _storable(one.path):
+            found.append(_labelled(one, request))
+        else:
+            yield SettingsError(repr(one.path), "has a name that is not UTF-8", "rename it")
     fresh = [
         (one, structs.replace(cursor, position=0) if request.again and isinstance(cursor, Cursor) else cursor)
         for one, cursor in Known(cursors).continued(found)
         if request.again or isinstance(cursor, MonitorError) or cursor.seen != one.seen
     ]
     size = sum(one.size * (5 if one.compressed else 1) for one, _ in fresh)
-    with _pool(size) as pool:
-        yield from _in_order(_started(settings, fresh, request, pool))
+    try:
+        with _pool(size) as pool:
+            yield from _in_order(_started(settings, fresh, request, pool))
+    except BrokenExecutor:
+        yield UnreachableError(settings.name, "the system ended a worker process", "is there enough memory?")
+
+
+def _storable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _labelled(found: Found, request: Request) -> Found:
@@ -158,7 +172,8 @@ def _piece(started: Started | MonitorError, at: dict[str, Cursor]) -> Iterator[P
     before = at.get(first.name, first)
     if parsed.begin is None and not seen and not parsed.rejected:
         return
-    if parsed.begin not in (None, before.position):
+    moved = parsed.begin not in (None, before.position)
+    if moved or (parsed.before and before.position and parsed.before != before.tail):
         # The object changed under its readers; the next collection goes on from the cursor.
         return
     after = structs.replace(
@@ -198,9 +213,9 @@ def _object(settings: Settings, found: Found, cursor: Cursor, request: Request, 
     elif named(format_).FRAMING == "document" and _is_document(sample):
         yield from _document(task, found, cursor, pool)
     elif found.compressed:
-        yield from _compressed(task, found, cursor, pool)
+        yield from _compressed(task, found, cursor, pool, _stretch(sample, PIECE_BYTES))
     else:
-        yield from _ranges(task, found, cursor, pool)
+        yield from _ranges(task, found, cursor, pool, _stretch(sample, RANGE_BYTES))
 
 
 def _sample(found: Found) -> tuple[bytes, str]:
@@ -267,23 +282,29 @@ def _document(task: Task, found: Found, cursor: Cursor, pool: Pool) -> Iterator[
     if len(data) > MAX_RECORD_BYTES:
         yield cursor, _refused(task, found, TOO_LONG), found.seen
     elif len(data) > task.start:
-        yield cursor, pool.submit(parse_document, task, data[task.start :]), found.seen
+        yield cursor, pool.submit(parse_document, task, data), found.seen
 
 
-def _ranges(task: Task, found: Found, cursor: Cursor, pool: Pool) -> Iterator[Started]:
-    starts = range(task.start, max(found.size, task.start + 1), RANGE_BYTES)
+def _stretch(sample: bytes, size: int) -> int:
+    """How many bytes to parse at once: fewer where the lines are short, so that no stretch holds too many records."""
+    length = len(sample) // (sample.count(b"\n") + 1) + 1
+    return min(size, length * STRETCH_RECORDS)
+
+
+def _ranges(task: Task, found: Found, cursor: Cursor, pool: Pool, size: int) -> Iterator[Started]:
+    starts = range(task.start, max(found.size, task.start + 1), size)
     for start in starts:
-        end = min(start + RANGE_BYTES, found.size)
+        end = min(start + size, found.size)
         part = structs.replace(task, start=start, end=end, aligned=start == task.start)
         yield cursor, pool.submit(parse_range, part), found.seen if start == starts[-1] else ""
 
 
-def _compressed(task: Task, found: Found, cursor: Cursor, pool: Pool) -> Iterator[Started]:
+def _compressed(task: Task, found: Found, cursor: Cursor, pool: Pool, size: int) -> Iterator[Started]:
     """Decompress here, parse wherever the pool does."""
     stream = Decompressed(found.path)
     with BufferedReader(stream, PIECE_BYTES) as buffered:
         before, position = skip(buffered, task.start), task.start
-        for position, data in pieces(buffered, task.start):
+        for position, data in pieces(buffered, task.start, size):
             if isinstance(data, Oversize):
                 yield cursor, _done(_too_long(position, data)), ""
                 before = data.last

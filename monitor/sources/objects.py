@@ -7,6 +7,7 @@ the same (hashes of the first line, or inodes, lose lines when logs rotate).
 import gzip
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from glob import escape, iglob
@@ -14,21 +15,19 @@ from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from msgspec import Struct, structs
+from msgspec import Struct, json, structs
 
 from monitor.domain.stretch import Cursor
 from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources.parse import FINGERPRINT_BYTES, fingerprint
 
 _LABEL = re.compile(r"\{([a-z_]+)\}")
+COMPRESSED = (".gz", ".zst")
 LABELS = ("workspace", "deployment", "model", "region")
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """An object that the path of a source names.
-
-    `labels` come from the braces in the path, as sorted `name=value` lines.
-    """
+    """An object that the path of a source names; `labels` come from the braces in the path."""
 
     path: str
     labels: dict[str, str]
@@ -44,34 +43,57 @@ class Found(Struct, frozen=True, kw_only=True):
     @property
     def compressed(self) -> bool:
         """Whether reading means decompressing."""
-        return self.path.endswith((".gz", ".zst"))
+        return self.path.endswith(COMPRESSED)
 
     def label_text(self) -> str:
-        """The labels as one text, for comparing and keeping."""
-        return "\n".join(f"{name}={value}" for name, value in sorted(self.labels.items()))
+        """The labels as one text (a JSON object, '' without any), for comparing and keeping."""
+        return json.encode(self.labels, order="sorted").decode() if self.labels else ""
 
 
 def find(pattern: str, subject: str) -> Iterator[Found]:
     """Yield the files that a path with wildcards and {labels} names, by name.
 
     `**` crosses folders, `*` and {labels} do not. Compressed companions (`.gz`, `.zst`) of what the pattern names are
-    found too.
+    found too, unless what they are a copy of is still there: it is being compressed.
     """
     matcher = re.compile(_expression(pattern, subject))
     globs = [_wildcards(pattern) + ending for ending in ("", ".gz", ".zst")]
     paths = {path for one in globs for path in iglob(one, recursive=True)}  # noqa: PTH207 - a pattern of any folder
     for path in sorted(paths):
         matched = matcher.fullmatch(path)
-        if matched is None or not os.path.isfile(path):  # noqa: PTH113 - one stat per object, many objects
+        status = _status(path) if matched else None
+        if matched is None or status is None or (path.endswith(COMPRESSED) and _is_copy(path, paths)):
             continue
-        status = os.stat(path)  # noqa: PTH116
-        yield Found(
-            path=path,
-            labels={name: value for name, value in matched.groupdict().items() if value},
-            size=status.st_size,
-            modified_ns=status.st_mtime_ns,
-            inode=status.st_ino,
-        )
+        yield _found(path, status, {name: value for name, value in matched.groupdict().items() if value})
+
+
+def found_at(path: str) -> Found:
+    """Return what lies at a path, without labels; OSError if nothing does."""
+    return _found(path, os.stat(path), {})  # noqa: PTH116
+
+
+def _found(path: str, status: os.stat_result, labels: dict[str, str]) -> Found:
+    return Found(path=path, labels=labels, size=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino)
+
+
+def _status(path: str) -> os.stat_result | None:
+    """What the system says of a file; None if it is none, or is gone since it was listed."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - one call per object, many objects
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_copy(path: str, paths: set[str]) -> bool:
+    """Whether a compressed file begins like the plain one that it is named after."""
+    plain = path.rpartition(".")[0]
+    if plain not in paths:
+        return False
+    try:
+        return beginning(path, FINGERPRINT_BYTES)[0] == beginning(plain, FINGERPRINT_BYTES)[0]
+    except OSError:
+        return False
 
 
 def _wildcards(pattern: str) -> str:
@@ -196,7 +218,7 @@ class Known:
     def __init__(self, cursors: Iterable[Cursor]) -> None:
         self._by_name: dict[str, list[Cursor]] = {}
         self._by_head: dict[str, list[Cursor]] = {}
-        self._short: list[Cursor] = []
+        self._short: dict[int, dict[str, list[Cursor]]] = {}
         self._generations: dict[str, int] = {}
         for cursor in sorted(cursors, key=lambda one: (-one.position, -one.generation)):
             self._by_name.setdefault(cursor.name, []).append(cursor)
@@ -204,7 +226,7 @@ class Known:
             if cursor.position >= FINGERPRINT_BYTES:
                 self._by_head.setdefault(cursor.head, []).append(cursor)
             elif cursor.position:
-                self._short.append(cursor)
+                self._short.setdefault(cursor.position, {}).setdefault(cursor.head, []).append(cursor)
 
     def continued(self, found: Iterable[Found]) -> Iterator[tuple[Found, Cursor | MonitorError]]:
         """Yield every object with the cursor from which reading goes on.
@@ -238,8 +260,12 @@ class Known:
     def _matches(self, found: Found, taken: set[str]) -> Iterator[tuple[int, bool, Found, Cursor]]:
         first, _ = beginning(found.path, FINGERPRINT_BYTES)
         labels = found.label_text()
-        for cursor in [*self._by_head.get(fingerprint(first), []), *self._short]:
-            if cursor.key not in taken and cursor.labels == labels and _holds(found, first, cursor):
+        alike = list(self._by_head.get(fingerprint(first), []))
+        for position, by_head in self._short.items():
+            if position <= len(first):
+                alike += by_head.get(fingerprint(first[:position]), [])
+        for cursor in alike:
+            if cursor.key not in taken and cursor.labels == labels and holds(found, cursor):
                 yield -cursor.position, cursor.name != found.path, found, cursor
 
     def _new(self, found: Found) -> Cursor:
@@ -256,10 +282,8 @@ def unreadable(path: str, error: OSError) -> UnreachableError:
     return UnreachableError(path, error.strerror or "cannot be read", "check its permissions")
 
 
-def _holds(found: Found, first: bytes, cursor: Cursor) -> bool:
-    """Whether an object holds the bytes that a cursor has read."""
-    if fingerprint(first[: cursor.position]) != cursor.head:
-        return False
+def holds(found: Found, cursor: Cursor) -> bool:
+    """Whether an object holds the bytes that a cursor has read, as far as the last 1 KiB before it shows."""
     start = max(0, cursor.position - FINGERPRINT_BYTES)
     with BufferedReader(Decompressed(found.path)) as stream:
         if found.compressed:

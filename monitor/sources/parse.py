@@ -75,27 +75,39 @@ def parse_range(task: Task) -> Parsed:
             return Parsed(end=task.start)
         rows = _Rows(task)
         end = rows.take_lines(file, begin, task.end)
-        start = max(0, end - FINGERPRINT_BYTES)
-        head = os.pread(descriptor, min(FINGERPRINT_BYTES, end), 0)
-        return rows.parsed(begin, end, head=head, tail=os.pread(descriptor, end - start, start))
+        return rows.parsed(
+            begin,
+            end,
+            before=_last_before(descriptor, begin),
+            head=os.pread(descriptor, min(FINGERPRINT_BYTES, end), 0),
+            tail=_last_before(descriptor, end),
+        )
+
+
+def _last_before(descriptor: int, position: int) -> bytes:
+    start = max(0, position - FINGERPRINT_BYTES)
+    return os.pread(descriptor, position - start, start)
 
 
 def parse_bytes(task: Task, data: bytes, before: bytes = b"") -> Parsed:
     """Parse whole records that start at `task.start` of their object; `before` is the 1 KiB ahead of them."""
     rows = _Rows(task)
     end = rows.take_lines(BytesIO(data), task.start, None)
-    return rows.parsed(task.start, end, **_marks(before + data[: end - task.start], end))
+    return rows.parsed(task.start, end, before=before, **_marks(before + data[: end - task.start], end))
 
 
 def parse_document(task: Task, data: bytes) -> Parsed:
-    """Parse an object that is one record as a whole: a JSON body over many lines, or an SSE transcript."""
+    """Parse an object that is one record as a whole: a JSON body over many lines, or an SSE transcript.
+
+    One that has grown since `task.start` is the same record still, told from others by its place alone.
+    """
     rows = _Rows(task)
     outcome = rows.decode(data, task.reading)
     if isinstance(outcome, Rejected) and not task.final and not data.endswith((b"}", b"}\n", b"\n\n")):
         return Parsed(begin=task.start, end=task.start)
-    rows.take(outcome, task.start, data)
-    end = task.start + len(data)
-    return rows.parsed(task.start, end, **_marks(data, end))
+    rows.take(outcome, 0, b"", len(data))
+    before = data[: task.start][-FINGERPRINT_BYTES:]
+    return rows.parsed(task.start, len(data), before=before, **_marks(data, len(data)))
 
 
 def fingerprint(data: bytes) -> str:
@@ -119,9 +131,9 @@ class Oversize(Struct, frozen=True):
     last: bytes
 
 
-def pieces(stream: BinaryIO, position: int) -> Iterator[tuple[int, bytes | Oversize]]:
-    """Cut a stream that stands at a position into whole lines, a few MiB at a time; no more than that is held."""
-    while data := stream.read(PIECE_BYTES):
+def pieces(stream: BinaryIO, position: int, size: int) -> Iterator[tuple[int, bytes | Oversize]]:
+    """Cut a stream that stands at a position into whole lines, about `size` bytes at a time; no more is held."""
+    while data := stream.read(size):
         data += stream.readline(MAX_RECORD_BYTES + 1)
         cut = data.rfind(b"\n") + 1
         if len(data) - cut <= MAX_RECORD_BYTES:
@@ -232,8 +244,8 @@ class _Rows:
             return event.identity.encode("utf-8", "surrogatepass")
         return self.object_key + b"%d\0%d\0" % (position, index) + record.strip()
 
-    def parsed(self, begin: int, end: int, *, head: bytes = b"", tail: bytes = b"") -> Parsed:
-        """Turn what was collected into columns; `head` and `tail` are the bytes that the object is known by."""
+    def parsed(self, begin: int, end: int, *, before: bytes = b"", head: bytes = b"", tail: bytes = b"") -> Parsed:
+        """Turn what was collected into columns; the bytes given are those that the object is known by."""
         places: dict[tuple[str | None, ...], int] = {}
         index = places.setdefault
         events = self.events
@@ -261,6 +273,7 @@ class _Rows:
             columns={name: array("q", column).tobytes() for name, column in columns.items()},
             ignored=dict(self.ignored),
             rejected=self.rejected,
+            before=fingerprint(before) if before else "",
             head=fingerprint(head) if head else "",
             tail=fingerprint(tail) if tail else "",
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec import Struct, json
 
 from monitor.domain.placing import Directory, Placed
 from monitor.domain.records import Place, Quota
@@ -84,34 +84,19 @@ def _describe_deployment(connection: "Connection", described: DescribedDeploymen
 
 
 class Registry:
-    """Gives every deployment that records name its number, making rows as needed.
-
-    Numbers found in a transaction are kept for the next ones by `keep`, once it is committed, and forgotten by
-    `forget`.
-    """
+    """Gives every deployment that records name its number, making rows as needed; for one collection."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._numbers: dict[tuple[Place, str], int] = {}
-        self._new: dict[tuple[Place, str], int] = {}
 
     def number(self, connection: "Connection", said: Place, labels: str) -> int:
-        """Return the row number of the deployment of a record with these labels (lines of `name=value`)."""
+        """Return the row number of the deployment of a record with these labels (a JSON object, or '')."""
         key = (said, labels)
-        known = self._numbers.get(key) or self._new.get(key)
-        if known is None:
-            named = dict(line.split("=", 1) for line in labels.splitlines())
-            known = self._new[key] = deployment_number(connection, self._directory.place(said, named))
-        return known
-
-    def keep(self) -> None:
-        """Trust the numbers found since the last call: their transaction is committed."""
-        self._numbers |= self._new
-        self._new = {}
-
-    def forget(self) -> None:
-        """Drop the numbers found since the last `keep`: their transaction was rolled back."""
-        self._new = {}
+        if key not in self._numbers:
+            named = json.decode(labels, type=dict[str, str]) if labels else {}
+            self._numbers[key] = deployment_number(connection, self._directory.place(said, named))
+        return self._numbers[key]
 
 
 def deployment_number(connection: "Connection", placed: Placed) -> int:

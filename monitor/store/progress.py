@@ -33,10 +33,6 @@ class Counts(Struct, kw_only=True):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-class MovedCursorError(Exception):
-    """Another collector has read the same object meanwhile; nothing of ours was written."""
-
-
 def source_number(connection: "Connection", name: str, kind: str, authority: int) -> int:
     """Find or make the row of a source and note how far it is believed."""
     number = connection.scalar(sa.select(source.c.id).where(source.c.name == name))
@@ -55,8 +51,8 @@ def cursors(connection: "Connection", source_id: int) -> list[Cursor]:
     return [Cursor(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public accessor
 
 
-def move(connection: "Connection", source_id: int, before: Cursor, after: Cursor, now: datetime) -> None:
-    """Move a cursor; MovedCursorError if it no longer stands where it was when reading began."""
+def move(connection: "Connection", source_id: int, before: Cursor, after: Cursor, now: datetime) -> bool:
+    """Move a cursor; False if it no longer stands where it was: another collector has read that stretch meanwhile."""
     here = sa.and_(
         cursor.c.source_id == source_id,
         cursor.c.object == after.object,
@@ -68,8 +64,7 @@ def move(connection: "Connection", source_id: int, before: Cursor, after: Cursor
         connection.execute(cursor.insert().values(source_id=source_id, **values))
     elif stands == before.position:
         connection.execute(cursor.update().where(here).values(**values))
-    else:
-        raise MovedCursorError
+    return stands in (None, before.position)
 
 
 def set_aside(

@@ -47,7 +47,10 @@ def count_quarantined(connection: "Connection") -> int:
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """A record in quarantine with all it takes to read it again; `format` is '' where none was recognised."""
+    """A record in quarantine with all it takes to read it again; `format` is '' where none was recognised.
+
+    Up to `read_to` its object has been read, and `tail` proves that it is still the same (domain.stretch.Cursor).
+    """
 
     id: int
     source_id: int
@@ -57,6 +60,8 @@ class Waiting(Struct, frozen=True, kw_only=True):
     name: str
     labels: str
     format: str
+    read_to: int
+    tail: str
     position: int
     length: int
 
@@ -69,8 +74,9 @@ def waiting(connection: "Connection", kind: str) -> list[Waiting]:
         cursor.c.generation == quarantine.c.generation,
     )
     columns = [quarantine.c[name] for name in ("id", "source_id", "object", "generation", "position", "length")]
+    columns += [cursor.c[name] for name in ("name", "labels", "format", "tail")]
     query = (
-        sa.select(*columns, source.c.name.label("source"), cursor.c.name, cursor.c.labels, cursor.c.format)
+        sa.select(*columns, source.c.name.label("source"), cursor.c.position.label("read_to"))
         .join(cursor, same)
         .join(source, source.c.id == quarantine.c.source_id)
         .where(source.c.kind == kind)
