@@ -1,7 +1,5 @@
 """Quota: the limits of a deployment, and the busiest minutes of its days, which say how near it came to them.
 
-The defaults are Azure's for serverless deployments: 200,000 tokens and 1,000 requests a minute for one deployment.
-
 A day keeps its KEPT largest minutes by tokens and, ranked on their own, by requests; more where more of them reach
 half of a default limit. That answers exactly how many minutes came near that limit or a higher one, and the p99 of any
 period unless one day holds more than KEPT of its largest 1 % of minutes (monitor.domain.headroom finds what is left
@@ -20,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.domain.catalogue import DEFAULT, Limits
 from monitor.domain.period import MINUTES_A_DAY
 from monitor.domain.records import Quota
 
@@ -32,14 +31,6 @@ KEPT = 96
 _WIDE = b"w"
 
 
-class Limits(NamedTuple):
-    """What one deployment may use in one minute."""
-
-    tokens: int
-    requests: int
-
-
-DEFAULT = Limits(tokens=200_000, requests=1_000)
 HALF = Limits(DEFAULT.tokens // 2, DEFAULT.requests // 2)
 
 
@@ -110,7 +101,8 @@ def rank(minutes: NDArray[np.integer], tokens: NDArray[np.integer], requests: ND
 
 
 def _kinds(wide: bool) -> tuple[str, str, str, str]:
-    return ("<u2", "<u8", "<u2", "<u8") if wide else ("<u2", "<u4", "<u2", "<u2")
+    # Signed where they are wide: numpy makes floats of unsigned and signed 64-bit numbers together.
+    return ("<u2", "<i8", "<u2", "<i8") if wide else ("<u2", "<u4", "<u2", "<u2")
 
 
 def _unpack(joined: bytes, length: int) -> list[Ranking]:
