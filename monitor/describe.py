@@ -10,7 +10,6 @@ from monitor.config.settings import Deployment, Settings, Workspace
 from monitor.domain.money import to_store
 from monitor.domain.period import day_number
 from monitor.domain.placing import Directory, Placed
-from monitor.domain.quota import DEFAULT, Limits
 from monitor.domain.records import Quota
 from monitor.store.attribution import attribute
 from monitor.store.engine import reading, writing
@@ -57,15 +56,6 @@ def canonical_model(name: str) -> str:
     return bundled().canonical(name) or name
 
 
-def default_limits(model: str) -> Limits:
-    """Return the limits of a deployment that nobody has set any for: its model's, else Azure's general ones."""
-    known = bundled().models.get(model)
-    return Limits(
-        tokens=known.tokens_per_minute if known and known.tokens_per_minute else DEFAULT.tokens,
-        requests=known.requests_per_minute if known and known.requests_per_minute else DEFAULT.requests,
-    )
-
-
 def _workspace(one: Workspace) -> DescribedWorkspace:
     return DescribedWorkspace(
         name=one.name,
@@ -93,7 +83,7 @@ def _deployment(one: Deployment, settings: Settings) -> DescribedDeployment:
 
 def _quotas(one: Deployment, settings: Settings) -> tuple[Quota, ...]:
     """The deployment's own limits count from the beginning, those in [[quota]] from their days on."""
-    default = default_limits(canonical_model(one.model))
+    default = bundled().limits(canonical_model(one.model))
     first = Quota(
         tokens_per_minute=one.tokens_per_minute or default.tokens,
         requests_per_minute=one.requests_per_minute or default.requests,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from monitor.domain.answer import Column, Found, Question
 from monitor.domain.forecast import LOOKBACK_DAYS, cost_at_end, days_left
 from monitor.domain.ledger import Line, add
+from monitor.domain.money import EXACT, money_total
 from monitor.domain.period import Period, day_of
 from monitor.reporting.spending import Spending, basis, charts, cost, lines_of, spending
 from monitor.store.deployments import Deployed
@@ -110,15 +111,8 @@ def _sums(lines: Sequence[Line], deployed: Mapping[int, Deployed]) -> dict[Key, 
     return dict(sums)
 
 
-def _total(costs: Iterable[Decimal | None]) -> Decimal | None:
-    total = None
-    for one in costs:
-        total = add(total, one)
-    return total
-
-
 def _share(key: Key, costs: Mapping[Key, Decimal | None]) -> float | None:
-    whole = _total(one for other, one in costs.items() if other.currency == key.currency)
+    whole = money_total(one for other, one in costs.items() if other.currency == key.currency)
     part = costs[key]
     return float(part / whole) if part is not None and whole else None
 
@@ -129,7 +123,7 @@ def _budget(
     """Return the workspace's budget and the used part of it, where the row is in the budget's currency."""
     if not period.is_month() or owner.budget is None or owner.budget_currency != key.currency:
         return None, None
-    spent = _total(
+    spent = money_total(
         one for other, one in costs.items() if (other.workspace, other.currency) == (key.workspace, key.currency)
     )
     return owner.budget, float(spent / owner.budget) if spent is not None and owner.budget else None
@@ -171,5 +165,5 @@ def _by_day(
         amount = cost(line, sides.get(line.currency or "", "estimated"))
         if amount is not None and line.currency:
             key = (Key(one.workspace, one.model, line.currency), day_of(line.day))
-            by_day[key] = by_day.get(key, Decimal(0)) + amount
+            by_day[key] = EXACT.add(by_day.get(key, Decimal(0)), amount)
     return by_day

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from monitor.catalogue import bundled
 from monitor.domain.answer import Chart, Column, Found, Question
 from monitor.domain.period import instant_of
 from monitor.domain.throttling import ThrottleEvent, events
 from monitor.reporting.loads import charts, loads
-from monitor.reporting.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
 from monitor.store.minutes import refusing_minutes
 
@@ -42,7 +42,7 @@ COLUMNS = (
 def answer(connection: "Connection", question: Question) -> Found:
     """Answer with one row per event, by start, workspace and deployment."""
     deployed = deployments(connection, question.workspace)
-    allowed = limits(connection, deployed.values(), default_limits)
+    allowed = limits(connection, deployed.values(), bundled().limits)
     found = events(refusing_minutes(connection, question.period, deployed), allowed)
     rows = [_row(deployed[event.deployment], event) for event in found]
     rows.sort(key=lambda row: (row[3], row[0] or "", row[1] or ""))

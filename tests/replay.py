@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from monitor.domain.quota import DEFAULT, Limits
+from monitor.domain.catalogue import DEFAULT, Limits
 
 
 class Call(Struct, frozen=True, kw_only=True):

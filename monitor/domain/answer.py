@@ -4,13 +4,13 @@ Values: text str, day date, instant aware datetime, count int, money Decimal, ra
 float, minutes-of-a-limit int. None always means "not known" or "does not apply", never zero.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from monitor.domain.money import EXACT
+from monitor.domain.money import money_total
 from monitor.domain.period import Period
 
 Kind = Literal["text", "day", "instant", "count", "money", "ratio", "seconds"]
@@ -151,23 +151,17 @@ def totals(columns: Sequence[Column], rows: Sequence[Row]) -> Totals:
     for row in rows if paid else ():
         by_currency.setdefault(str(row[at["currency"]] or ""), []).append(row)
     money = {
-        currency: {name: _money(row[at[name]] for row in some) for name in paid}
+        currency: {name: money_total(_amounts(some, at[name])) for name in paid}
         for currency, some in sorted(by_currency.items())
         if currency
     }
     return Totals(counts={name: _count(row[at[name]] for row in rows) for name in counted}, money=money)
 
 
+def _amounts(rows: Iterable[Row], place: int) -> Iterator[Decimal]:
+    return (value for row in rows if isinstance(value := row[place], Decimal))
+
+
 def _count(values: Iterable[Value]) -> int | None:
     known = [value for value in values if isinstance(value, int)]
     return sum(known) if known else None
-
-
-def _money(values: Iterable[Value]) -> Decimal | None:
-    known = [value for value in values if isinstance(value, Decimal)]
-    if not known:
-        return None
-    total = Decimal(0)
-    for value in known:
-        total = EXACT.add(total, value)
-    return total

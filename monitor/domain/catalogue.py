@@ -8,11 +8,22 @@ know is never replaced by a similar one.
 import re
 from datetime import date
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
 from monitor.domain.records import Price
+
+
+class Limits(NamedTuple):
+    """What one deployment may use in one minute."""
+
+    tokens: int
+    requests: int
+
+
+DEFAULT = Limits(tokens=200_000, requests=1_000)
+"""Azure's limits for serverless deployments of models that have none of their own."""
 
 Kind = Literal["serverless", "managed-compute", "azure-sold"]
 
@@ -66,6 +77,14 @@ class Catalogue:
         registered = _REGISTRY.match(name.strip())
         bare = registered["model"] if registered else name.strip().rstrip("/").rpartition("/")[2]
         return self._named.get(_plain(bare))
+
+    def limits(self, model: str) -> Limits:
+        """Return the limits of a model's deployments that nobody has set: each the model's own, else Azure's usual."""
+        known = self.models.get(model)
+        return Limits(
+            tokens=known.tokens_per_minute if known and known.tokens_per_minute else DEFAULT.tokens,
+            requests=known.requests_per_minute if known and known.requests_per_minute else DEFAULT.requests,
+        )
 
     def model_in(self, text: str) -> str | None:
         """Return the slug of the model that a biller's text names (meter, product, plan); the longest name wins."""

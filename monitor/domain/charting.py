@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from monitor.domain.answer import DailyCost, Series
-from monitor.domain.money import EXACT
+from monitor.domain.money import EXACT, money_total
 
 LAYERS = 6
 """Colours that stay apart for colour-blind readers; whatever is smaller shares one further layer."""
@@ -24,7 +24,7 @@ def daily_cost(
     by_layer: dict[str, dict[date, Decimal]] = defaultdict(dict)
     for day, layer, amount in costs:
         by_layer[layer][day] = EXACT.add(by_layer[layer].get(day, Decimal(0)), amount)
-    ordered = sorted(by_layer, key=lambda layer: (-_sum(by_layer[layer].values()), layer))
+    ordered = sorted(by_layer, key=lambda layer: (-(money_total(by_layer[layer].values()) or 0), layer))
     series = [_series(layer, days, [by_layer[layer]]) for layer in ordered[:LAYERS]]
     if ordered[LAYERS:]:
         series.append(_series(OTHERS, days, [by_layer[layer] for layer in ordered[LAYERS:]]))
@@ -32,14 +32,7 @@ def daily_cost(
 
 
 def _series(name: str, days: Sequence[date], layers: Sequence[Mapping[date, Decimal]]) -> Series:
-    return Series(name, [_sum(layer.get(day, Decimal(0)) for layer in layers) for day in days])
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = Decimal(0)
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total
+    return Series(name, [money_total(layer.get(day) for layer in layers) or Decimal(0) for day in days])
 
 
 def stretch(minutes: int) -> int:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from monitor.domain.catalogue import Limits
 from monitor.domain.period import MINUTES_A_DAY
-from monitor.domain.quota import EffectiveLimits, Limits, Ranking
+from monitor.domain.quota import EffectiveLimits, Ranking
 
 NEAR = (4, 5)
 """A minute is near its limit from 80 % of it on; written as a fraction, so that whole numbers decide."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from monitor.catalogue import bundled
 from monitor.domain.answer import Chart, MinuteLoad, Peak, Question
 from monitor.domain.charting import stretch
 from monitor.domain.headroom import Headroom, doubts, headroom, p99
 from monitor.domain.period import MINUTES_A_DAY, Period, minute_number
 from monitor.domain.quota import Busiest, EffectiveLimits, Ranking, rank
-from monitor.reporting.spending import default_limits
 from monitor.store.deployments import Deployed, deployments, limits
 from monitor.store.minutes import Amounts, Span, minute_amounts, peaks
 from monitor.store.rollups import DayLoad, day_loads
@@ -45,7 +45,7 @@ def loads(connection: "Connection", question: Question) -> list[Loaded]:
     """
     deployed = deployments(connection, question.workspace)
     stored = _whole_days(connection, question.period, deployed)
-    allowed = limits(connection, (deployed[number] for number in stored), default_limits)
+    allowed = limits(connection, (deployed[number] for number in stored), bundled().limits)
     p99s = _resolve(connection, stored, allowed, counted_minutes(question))
     return [_loaded(deployed[number], days, allowed[number], p99s[number]) for number, days in stored.items()]
 

@@ -14,7 +14,6 @@ from monitor.domain.ledger import BilledDay, Line, Usage, lines
 from monitor.domain.money import text
 from monitor.domain.period import Period, day_number, day_of
 from monitor.domain.prices import PriceBook
-from monitor.domain.quota import DEFAULT, Limits
 from monitor.store.billed_days import billed_days, unattributed
 from monitor.store.deployments import Deployed, deployments
 from monitor.store.prices import price_book
@@ -120,11 +119,3 @@ def _chart(found: Spending, question: Question, layer: Mapping[int, str], curren
         if line.currency == currency and (amount := cost(line, side)) is not None
     ]
     return daily_cost(f"{side.capitalize()} cost by day, {currency}", currency, list(question.period.days()), costs)
-
-
-def default_limits(model: str) -> Limits:
-    """Return the limits of a model's deployments that nobody has set: the catalogue's, else Azure's usual ones."""
-    known = bundled().models.get(model)
-    if known is None or known.tokens_per_minute is None or known.requests_per_minute is None:
-        return DEFAULT
-    return Limits(known.tokens_per_minute, known.requests_per_minute)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
+from monitor.domain.catalogue import DEFAULT, Limits
 from monitor.domain.money import from_store
-from monitor.domain.quota import DEFAULT, EffectiveLimits, Limits
+from monitor.domain.quota import EffectiveLimits
 from monitor.domain.records import Quota
 from monitor.store.tables import deployment, quota, workspace
 

@@ -195,16 +195,13 @@ def stage(connection: "Connection", name: str, types: Mapping[str, sa.types.Type
     return name
 
 
-def look_up_by_index(connection: "Connection") -> None:
-    """Keep PostgreSQL, which knows nothing of a fresh temporary table, from joining it by scanning all events."""
-    if connection.dialect.name == "postgresql":
-        for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan"):
-            connection.exec_driver_sql(f"SET LOCAL {setting} = off")
-
-
 @contextmanager
 def by_index(connection: "Connection") -> Iterator[None]:
-    """Keep PostgreSQL from scanning a large table for some thousand keys that it takes for more than they are."""
+    """Keep PostgreSQL from scanning a large table for some thousand keys.
+
+    It takes keys that are written into a statement for more than they are, and of a fresh temporary table it knows
+    nothing.
+    """
     settings = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan")
     is_postgresql = connection.dialect.name == "postgresql"
     if is_postgresql:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monitor.domain.period import MINUTES_A_DAY
 from monitor.domain.quota import Busiest
 from monitor.domain.records import Cause
-from monitor.store.engine import add_up, insert, look_up_by_index, stage
+from monitor.store.engine import add_up, by_index, insert, stage
 from monitor.store.meta import noted, write_down
 from monitor.store.rolling import work_out_anew
 from monitor.store.tables import usage_day, usage_event, usage_minute
@@ -101,12 +101,12 @@ def _already_stored(connection: "Connection", events: Events) -> tuple[NDArray[A
     upto = int(np.searchsorted(events["minute"], newest + 1, side="right"))
     keys = {"row": np.arange(upto), "minute": events["minute"][:upto], "identity": events["identity"][:upto]}
     staged = stage(connection, "staged_key", _KEY_TYPES, keys)
-    look_up_by_index(connection)
-    found = connection.exec_driver_sql(
-        "SELECT s.row, e.minute, e.identity, e.deployment_id, e.prompt_tokens, e.completion_tokens"
-        f" FROM {staged} s JOIN usage_event e"
-        " ON e.minute IN (s.minute - 1, s.minute, s.minute + 1) AND e.identity = s.identity"
-    ).fetchall()
+    with by_index(connection):
+        found = connection.exec_driver_sql(
+            "SELECT s.row, e.minute, e.identity, e.deployment_id, e.prompt_tokens, e.completion_tokens"
+            f" FROM {staged} s JOIN usage_event e"
+            " ON e.minute IN (s.minute - 1, s.minute, s.minute + 1) AND e.identity = s.identity"
+        ).fetchall()
     rows, first = np.unique(np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found)), return_index=True)
     return rows, [found[index] for index in first]
 

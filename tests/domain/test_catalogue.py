@@ -149,3 +149,23 @@ def test_settings_mean_a_model_by_any_of_its_names() -> None:
         for name in ("azure_ai/Mistral-Nemo", "our-own-model")
     ]
     assert [price.model for price in settings_prices(said, bundled())] == ["mistral-nemo", "our-own-model"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "requests", "limits"),
+    [
+        (None, None, (200_000, 1_000)),
+        (400_000, None, (400_000, 1_000)),
+        (None, 60, (200_000, 60)),
+        (400_000, 60, (400_000, 60)),
+    ],
+)
+def test_each_limit_that_a_model_does_not_have_is_azures_usual_one(
+    tokens: int | None, requests: int | None, limits: tuple[int, int]
+) -> None:
+    model = Model(slug="m", name="M", kind="serverless", tokens_per_minute=tokens, requests_per_minute=requests)
+    assert Catalogue((model,)).limits("m") == limits
+
+
+def test_an_unknown_model_has_azures_usual_limits() -> None:
+    assert Catalogue(()).limits("nobody-knows-it") == (200_000, 1_000)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.quota import DEFAULT, HALF, KEPT, Busiest, EffectiveLimits, Limits, rank
+from monitor.domain.catalogue import DEFAULT, Limits
+from monitor.domain.quota import HALF, KEPT, Busiest, EffectiveLimits, rank
 from monitor.domain.records import Quota
 
 

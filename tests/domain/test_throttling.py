@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.quota import DEFAULT, EffectiveLimits
+from monitor.domain.catalogue import DEFAULT
+from monitor.domain.quota import EffectiveLimits
 from monitor.domain.records import Quota
 from monitor.domain.throttling import LoadedMinutes, ThrottleEvent, events
 

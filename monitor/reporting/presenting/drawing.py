@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from monitor.domain.answer import DailyCost, MinuteLoad, Peak
+from monitor.domain.money import EXACT, money_total
 from monitor.domain.period import MINUTES_A_DAY, instant_of, minute_number
 from monitor.reporting.presenting.cells import decimals, shown
 from monitor.reporting.presenting.scales import linear, nice_ticks, short, time_ticks
@@ -62,7 +63,9 @@ class Drawing:
 
 def daily_cost(chart: DailyCost) -> Drawing:
     """Stack each day's layers from the bottom up."""
-    sums = [sum((layer.values[number] for layer in chart.series), Decimal(0)) for number in range(len(chart.days))]
+    sums = [
+        money_total(layer.values[number] for layer in chart.series) or Decimal(0) for number in range(len(chart.days))
+    ]
     ticks = nice_ticks(float(max(sums)))
     y = linear(0, ticks[-1], BOTTOM, TOP)
     most = max(range(len(sums)), key=lambda number: sums[number])
@@ -101,11 +104,11 @@ def _bars(chart: DailyCost, y: Callable[[float], float]) -> list[Bar]:
         for position, layer in enumerate(chart.series):
             amount = layer.values[number]
             if amount > 0:
-                top, bottom = y(float(below + amount)), y(float(below))
+                top, bottom = y(float(EXACT.add(below, amount))), y(float(below))
                 x = round(LEFT + number * slot + (slot - width) / 2, 1)
                 said = f"{day} {layer.name}: {shown(amount, 'money', 4)} {chart.currency}"
                 bars.append(Bar(x, top, width, round(bottom - top, 1), position, said))
-                below += amount
+                below = EXACT.add(below, amount)
     return bars
 
 
