@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from monitor.collect import collect
-from monitor.store.engine import open_engine
+from monitor.collect import collect, usage
+from monitor.domain.stretch import Piece
+from monitor.sources import files
+from monitor.sources.formats import response_log
+from monitor.store.engine import open_engine, reading
+from monitor.store.tables import source
 from tests.samples import NOW, expected, record, records, settings, totals, totals_at
 
 
@@ -99,3 +104,36 @@ def test_a_log_that_grows_by_any_pieces_is_counted_once(
         collect(engine, settings(path), now=NOW)
     assert totals(engine) == expected(set(numbers))
     engine.dispose()
+
+
+def test_collectors_that_meet_on_a_backlog_leave_each_other_what_they_have_read(
+    engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "BATCH_EVENTS", 50)
+    monkeypatch.setattr(files, "RANGE_BYTES", 4000)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(records(range(1, 1001), named=False))
+    batches = usage._batches
+
+    def meeting(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+        for number, batch in enumerate(batches(pieces)):
+            if number == 2:
+                monkeypatch.setattr(usage, "_batches", batches)
+                (other,) = collect(engine, settings(path), now=NOW)
+                assert not other.errors
+            yield batch
+
+    monkeypatch.setattr(usage, "_batches", meeting)
+    (result,) = collect(engine, settings(path), now=NOW)
+    assert not result.errors
+    assert 0 < result.stored < 1000
+    assert totals(engine) == expected(range(1, 1001))
+
+
+def test_an_auto_source_is_believed_by_its_format_from_the_first_batch_on(engine: sa.Engine, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(record(1))
+    for _ in range(2):
+        collect(engine, settings(tmp_path / "*.jsonl"), now=NOW)
+        with reading(engine) as connection:
+            assert connection.scalar(sa.select(source.c.authority)) == response_log.AUTHORITY
+        (tmp_path / "b.jsonl").write_bytes(record(2))

@@ -253,3 +253,75 @@ def _wait_until_gone(pid: int) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"worker {pid} is still there")
+
+
+def test_a_log_truncated_and_refilled_while_it_is_read_loses_none_of_its_new_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "RANGE_BYTES", 2000)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(records(range(1, 101), named=False))
+    reader = Reader(path)
+    assert reader.prompts() == list(range(1, 101))
+    with path.open("ab") as file:
+        file.write(records(range(101, 201), named=False))
+    pieces = files.read(reader.settings, list(reader.cursors.values()))
+    first = next(pieces)
+    assert isinstance(first, Piece)
+    reader.cursors[first.after.key] = first.after
+    path.write_bytes(records(range(300, 700), named=False))
+    for piece in pieces:
+        assert isinstance(piece, Piece)
+        reader.cursors[piece.after.key] = piece.after
+    assert reader.prompts()[-1:] == [699]
+    assert reader.read() == []
+
+
+def test_a_stream_that_ends_later_is_one_request(tmp_path: Path) -> None:
+    path = tmp_path / "body.sse"
+    chunk = 'data: {"id":"cmpl-1","created":1762000000,"choices":[{"delta":{}}]}\n\n'
+    path.write_text(chunk)
+    reader = Reader(path, "chat-completion")
+    (first,) = [column(parsed, "identity") for parsed in reader.read()]
+    usage = '"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":1}'
+    path.write_text(chunk + f'data: {{"id":"cmpl-1","created":1762000000,{usage}}}\n\ndata: [DONE]\n\n')
+    (second,) = reader.read()
+    assert (column(second, "identity"), column(second, "prompt_tokens")) == (first, [7])
+    assert reader.reasons() == []
+
+
+def test_a_file_being_compressed_is_not_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(records(range(1, 21), named=False))
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    reader = Reader(path)
+    assert len(reader.prompts()) == 20
+    path.unlink()
+    assert reader.prompts() == []
+
+
+def test_a_file_of_tiny_lines_is_read_in_stretches_of_bounded_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"x\n" * 450_000)
+    parsed = Reader(path).read()
+    assert sum(one.read for one in parsed) == 450_000
+    assert max(one.read for one in parsed) <= files.STRETCH_RECORDS
+
+
+def test_labels_may_hold_any_character_and_forge_no_other(tmp_path: Path) -> None:
+    for folder in ("a\nworkspace=evil", "b\u2028c", "d=e"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jsonl").write_bytes(record(1))
+    reader = Reader(f"{tmp_path}/{{deployment}}/*.jsonl")
+    reader.read()
+    labels = [json.loads(piece.after.labels) for piece in reader.pieces]
+    assert labels == [{"deployment": "a\nworkspace=evil"}, {"deployment": "b\u2028c"}, {"deployment": "d=e"}]
+
+
+def test_a_file_whose_name_is_not_text_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.jsonl")).write_bytes(record(1))
+    (tmp_path / "b.jsonl").write_bytes(record(2))
+    reader = Reader(tmp_path / "*.jsonl")
+    assert reader.prompts() == [2]
+    assert [str(error).partition(": ")[2] for error in reader.errors] == ["has a name that is not UTF-8: rename it"]
