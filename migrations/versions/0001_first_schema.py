@@ -193,12 +193,13 @@ def _pulls() -> None:
         sa.Column("source_id", sa.Integer, sa.ForeignKey("source.id"), nullable=False),
         sa.Column("object", sa.Text, nullable=False),
         sa.Column("fingerprint", sa.Text, nullable=False),
+        sa.Column("written_at", sa.BigInteger, nullable=False),
         sa.Column("recorded_at", sa.BigInteger, nullable=False),
         sa.Column("first_day", sa.Integer),
         sa.Column("last_day", sa.Integer),
         sa.Column("rows", sa.BigInteger, nullable=False),
-        sa.UniqueConstraint("source_id", "fingerprint"),
     )
+    op.create_index("ix_cost_pull_object", "cost_pull", ["source_id", "object"])
     op.create_table(
         "cost_day",
         sa.Column("scope", sa.Text, primary_key=True),

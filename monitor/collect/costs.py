@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from monitor.catalogue import bundled
 from monitor.domain.stretch import Cursor, Misread
+from monitor.errors import MonitorError
 from monitor.sources import cost_export
 from monitor.store.attribution import attribute
-from monitor.store.charges import CostPull, known_fingerprints, record_pull
+from monitor.store.charges import CostPull, last_seen, record_pull
 from monitor.store.engine import reading, writing
 from monitor.store.progress import Counts, count, set_aside, source_number
 
@@ -22,15 +23,18 @@ NOT_USAGE = 10_000
 
 
 def collect_costs(engine: "Engine", source: cost_export.Settings, tally: "Tally") -> None:
-    """Record the exports that are new, oldest first, one transaction each.
+    """Record the exports that changed, oldest first, one transaction each; one that cannot be opened is told.
 
     Then say of every charge who it belongs to.
     """
     with writing(engine) as connection:
         number = source_number(connection, source.name, source.kind, NOT_USAGE)
     with reading(engine) as connection:
-        known = known_fingerprints(connection, number)
+        known = last_seen(connection, number)
     for pull in cost_export.pulls(source, known, bundled()):
+        if isinstance(pull, MonitorError):
+            tally.errors.append(pull)
+            continue
         with writing(engine) as connection:
             counts = _record(connection, number, pull, tally)
             count(connection, number, counts, pull.ignored, tally.now)
@@ -46,6 +50,7 @@ def _record(connection: "Connection", number: int, pull: cost_export.ExportPull,
             source_id=number,
             object=pull.name,
             fingerprint=pull.fingerprint,
+            written_at=pull.modified_ns,
             recorded_at=tally.now,
             charges=pull.charges,
             days=pull.days,

@@ -11,11 +11,12 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError, available_timezones
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from monitor.domain.money import LARGEST
 from monitor.domain.period import zone_named
 from monitor.domain.records import MeterClass
 from monitor.folders import folder
@@ -39,8 +40,9 @@ def _at_least(field: str, value: int, least: int) -> None:
 
 
 def _not_negative(field: str, value: Decimal) -> None:
-    if not value.is_finite() or value < 0:
-        raise Implausible(field, "is not an amount of money", 'write a decimal of 0 or more in quotes, like "5000.00"')
+    if not value.is_finite() or not 0 <= value <= LARGEST:
+        remedy = f'write a decimal from 0 to {LARGEST:,} in quotes, like "5000.00"'
+        raise Implausible(field, "is not an amount of money", remedy)
 
 
 def _named(table: Struct, *fields: str) -> None:
@@ -85,6 +87,13 @@ def _region(name: str | None) -> str | None:
     return plain
 
 
+def zone_remedy(name: str) -> str:
+    """Say what to write instead of a time zone that is none: the nearest, whatever the case, else an example."""
+    by_lower = {zone.lower(): zone for zone in available_timezones()}
+    near = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.75)
+    return f"did you mean {by_lower[near[0]]!r}?" if near else "write one like 'Europe/Stockholm' or 'UTC'"
+
+
 def _divides_exactly(number: int) -> bool:
     """Whether a division by the number ends: only factors 2 and 5."""
     if number < 1:
@@ -115,9 +124,8 @@ class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             zone_named(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise Implausible(
-                "timezone", f"{self.timezone!r} is not a time zone", "write one like 'Europe/Stockholm' or 'UTC'"
-            ) from None
+            remedy = zone_remedy(self.timezone)
+            raise Implausible("timezone", f"{self.timezone!r} is not a time zone", remedy) from None
         _currency("currency", self.currency)
 
 

@@ -93,18 +93,6 @@ class PriceBook:
             self._remembered[key] = None if price is None else (cost(1, price), price.currency)
         return self._remembered[key]
 
-    def segments(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int]]:
-        """Cut the days (both inclusive) where any price of the model changes; within a segment sums can be priced."""
-        changes = {
-            price.effective_from
-            for (named, _), prices in self._prices.items()
-            if named == model
-            for price in prices
-            if first_day < price.effective_from <= last_day
-        }
-        starts = [first_day, *sorted(changes)]
-        return list(zip(starts, [*(start - 1 for start in starts[1:]), last_day], strict=True))
-
 
 def cost(tokens: int, price: Price) -> Decimal:
     """Return what that many tokens cost, exactly: the division ends because `per` has only the factors 2 and 5."""

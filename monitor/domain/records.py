@@ -91,6 +91,11 @@ class Charge(Struct, frozen=True, kw_only=True):
     marketplace: bool = False
 
 
+def scope_of(sub_account_id: str, billing_account_id: str) -> str:
+    """Return the scope in which a charge is replaced: its subscription, else its billing account, else ''."""
+    return sub_account_id or billing_account_id
+
+
 class Price(Struct, frozen=True, kw_only=True):
     """What one meter of a model costs from a UTC day on: `amount` per `per` tokens, as quoted."""
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from monitor import __version__
-from monitor.domain.ledger import CLOSING_DAY
-from monitor.domain.money import EXACT, from_store, plain, text
+from monitor.domain.ledger import CLOSING_DAY, BillingState
+from monitor.domain.money import EXACT, from_store, quantity_of, text
 from monitor.domain.period import Period, day_number, day_of, rfc3339
 from monitor.reporting.presenting.as_csv import harmless
 from monitor.store.charged import charges_of
@@ -68,7 +68,7 @@ def export_charges(
         "rows": rows,
         "billed_cost": {currency: text(sums[currency]) for currency in sorted(sums)},
         "period": {"start": rfc3339(month.start), "end": rfc3339(month.end)},
-        "state": "open" if now < month.end + timedelta(days=CLOSING_DAY - 1) else "closed",
+        "state": _state(rows, month, now),
         "as_of": rfc3339(as_of or now),
         "written_at": rfc3339(now),
         "written_by": f"maas-monitor {__version__}",
@@ -79,21 +79,24 @@ def export_charges(
     return manifest
 
 
+def _state(rows: int, month: Period, now: datetime) -> BillingState:
+    """Say how final a month's charges are; of one without any, nothing is known that could be final."""
+    if not rows:
+        return "missing"
+    return "open" if now < month.end + timedelta(days=CLOSING_DAY - 1) else "closed"
+
+
 def _cells(charge: Any, cost: Decimal) -> list[str]:
-    start = day_of(charge.charge_period_start)
+    start, quantity = day_of(charge.charge_period_start), quantity_of(charge.consumed_quantity)
     said = charge._asdict() | {
         "charge_period_start": f"{start}T00:00:00Z",
         "charge_period_end": f"{start + timedelta(days=1)}T00:00:00Z",
         "pricing_quantity": charge.pricing_quantity_text,
-        "consumed_quantity": _quantity(charge.consumed_quantity),
+        "consumed_quantity": None if quantity is None else f"{quantity:f}",
         "billed_cost": text(cost),
         "recorded_at": rfc3339(charge.recorded_at),
     }
     return [_cell(name, said[name]) for name in COLUMNS]
-
-
-def _quantity(stored: int | None) -> str | None:
-    return None if stored is None else f"{plain(EXACT.scaleb(Decimal(stored), -6)):f}"
 
 
 def _cell(name: str, value: Any) -> str:

@@ -1,11 +1,12 @@
 """Source kind `cost-export`: what Azure billed, from exported files: CSV or Parquet, classic or FOCUS columns.
 
 Reading a folder of exports: 1 find the files; 2 join those that are parts of one export (named by a manifest.json
-beside them, or part_N_NNNN in one folder); 3 skip what was recorded before, known by its content; 4 from the oldest to
-the newest, decide how the export writes days and numbers; 5 read its rows into charges, ignored and rejected ones, with
-the scopes and days they cover. Every export says all it knows about its days, so the newest replaces the older ones
-(monitor.store.charges). An export that is incomplete or damaged is refused as a whole: half of one would erase the
-other half's days.
+beside them, or part_N_NNNN in one folder); 3 skip what is as it was when it was last recorded, known by its content
+and its time of modification; 4 from the oldest to the newest, decide how the export writes days and numbers; 5 read its
+rows into charges, ignored and rejected ones, with the scopes and days they cover. Every export says all it knows about
+its days, so the one modified last replaces the others (monitor.store.charges). An export that is incomplete or damaged
+is refused as a whole: half of one would erase the other half's days. One that cannot be opened is told, and stops no
+other.
 """
 
 import glob
@@ -13,23 +14,24 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from pathlib import Path
 
-from msgspec import DecodeError, Struct, field, json
+from msgspec import DecodeError, Struct, field, json, structs
 
 from monitor.domain.catalogue import Catalogue
 from monitor.domain.records import Charge, Ignored, Rejected
-from monitor.errors import SettingsError
+from monitor.errors import SettingsError, UnreachableError
 from monitor.sources.cost_numbers import Style
-from monitor.sources.cost_rows import Include, Place, RowReader, scope_of, style_of
+from monitor.sources.cost_rows import Include, Place, RowReader, style_of
 from monitor.sources.cost_tables import UnreadableError, open_table
 from monitor.sources.objects import unreadable
 
 KIND = "cost-export"
 MANIFEST = "manifest.json"
-HASHED_BYTES = 1 << 20
+
+PARTS = "part_*"
 
 _PART = re.compile(r"part_\d+_\d+\.(csv|parquet)", re.IGNORECASE)
 
@@ -70,6 +72,7 @@ class ExportPull(Struct, frozen=True, kw_only=True):
 
     name: str
     fingerprint: str
+    modified_ns: int
     bytes: int
     charges: list[Charge] = field(default_factory=list)
     days: dict[Place, int] = field(default_factory=dict)
@@ -100,20 +103,21 @@ class Export(Struct, frozen=True, kw_only=True):
     incomplete: str = ""
 
 
-def pulls(settings: Settings, known_fingerprints: Container[str], catalogue: Catalogue) -> Iterator[ExportPull]:
-    """Read the exports that are not known yet, in the order of their modification time and name.
+def pulls(
+    settings: Settings, known: Mapping[str, tuple[str, int]], catalogue: Catalogue
+) -> Iterator[ExportPull | UnreachableError]:
+    """Read the exports that changed since they were last recorded, in the order of their modification time and name.
 
-    UnreachableError if a file cannot be opened.
+    `known`: by the export's name, the fingerprint and the modification time it had then. An export that cannot be
+    opened is an UnreachableError in its place.
     """
     for export in find_exports(settings.path):
         try:
             fingerprint, size = _fingerprint(export, settings.include)
-            known = fingerprint in known_fingerprints
-            pull = None if known else _read(export, fingerprint, size, settings.include, catalogue)
+            if known.get(export.name) != (fingerprint, export.modified_ns):
+                yield _read(export, fingerprint, size, settings.include, catalogue)
         except OSError as error:
-            raise unreadable(error.filename or export.name, error) from None
-        if pull is not None:
-            yield pull
+            yield unreadable(error.filename or export.name, error)
 
 
 def find_exports(path: str) -> list[Export]:
@@ -135,7 +139,8 @@ def _exports_in(folder: str, files: list[str]) -> Iterator[Export]:
     left = [name for name in files if name not in listed and Path(name).name != MANIFEST]
     parts = [name for name in left if _PART.match(Path(name).name)]
     if parts:
-        yield _export(parts[0] if len(parts) == 1 else folder, parts)
+        # One name, however many parts there are yet: what was modified at the same time is told apart by its name.
+        yield _export(str(Path(folder, PARTS)), parts)
     for name in left:
         if name not in parts:
             yield _export(name, [name])
@@ -148,20 +153,30 @@ def _listed(manifest: Path) -> tuple[list[str], str]:
     """
     try:
         blobs = json.decode(manifest.read_bytes(), type=_Manifest).blobs
-    except (DecodeError, UnicodeDecodeError):
+    except (DecodeError, UnicodeDecodeError, OSError):
         return [], "the manifest cannot be read"
     parts = {str(manifest.parent / Path(blob.name).name): blob.size for blob in blobs}
-    here = [part for part in parts if Path(part).is_file()]
+    found = {part: _status(part) for part in parts}
+    here = [part for part, status in found.items() if status]
     if len(here) < len(parts):
         return here, "a file that the manifest lists is missing"
-    if any(size is not None and Path(part).stat().st_size != size for part, size in parts.items()):
+    if any(status and parts[part] not in (None, status.st_size) for part, status in found.items()):
         return here, "a file has not the size that the manifest says"
     return here, ""
 
 
 def _export(name: str, parts: list[str], incomplete: str = "") -> Export:
-    modified = max((Path(part).stat().st_mtime_ns for part in parts or [name]), default=0)
+    times = [status.st_mtime_ns for one in {name, *parts} if (status := _status(one))]
+    modified = max(times, default=0)
     return Export(name=name, parts=tuple(parts), modified_ns=modified, incomplete=incomplete)
+
+
+def _status(file: str) -> os.stat_result | None:
+    """Return what the folder says of a file, None if it is gone: it may go between being found and being looked at."""
+    try:
+        return os.stat(file)  # noqa: PTH116 - one of many
+    except OSError:
+        return None
 
 
 def _fingerprint(export: Export, include: Include) -> tuple[str, int]:
@@ -176,9 +191,11 @@ def _fingerprint(export: Export, include: Include) -> tuple[str, int]:
 
 
 def _read(export: Export, fingerprint: str, size: int, include: Include, catalogue: Catalogue) -> ExportPull:
-    pull = ExportPull(name=export.name, fingerprint=fingerprint, bytes=size)
+    pull = ExportPull(name=export.name, fingerprint=fingerprint, modified_ns=export.modified_ns, bytes=size)
     if export.incomplete:
         return _refused(pull, export.name, export.incomplete)
+    if size == 0:
+        return pull
     at = export.name
     try:
         # Decided once for all parts: what one part cannot prove another may.
@@ -199,7 +216,7 @@ def _read(export: Export, fingerprint: str, size: int, include: Include, catalog
 
 def _refused(pull: ExportPull, at: str, reason: str) -> ExportPull:
     rejected = [RejectedRow(object=at, position=0, reason=reason)]
-    return ExportPull(name=pull.name, fingerprint=pull.fingerprint, bytes=pull.bytes, rejected=rejected)
+    return structs.replace(pull, rejected=rejected, charges=[], days={}, ignored={})
 
 
 def _read_part(part: str, style: Style, include: Include, catalogue: Catalogue, pull: ExportPull) -> set[Place]:
@@ -212,9 +229,9 @@ def _read_part(part: str, style: Style, include: Include, catalogue: Catalogue, 
             place, outcome = reader.read(row)
             if place is not None:
                 pull.days.setdefault(place, 0)
-            if isinstance(outcome, Charge):
+            if place is not None and isinstance(outcome, Charge):
                 pull.charges.append(outcome)
-                pull.days[scope_of(outcome), outcome.charge_period_start] += 1
+                pull.days[place] += 1
             elif isinstance(outcome, Ignored):
                 ignored[outcome.reason] += 1
             elif isinstance(outcome, Rejected):

@@ -123,7 +123,10 @@ def _iso_day(iso: re.Match[str]) -> int:
     local = datetime.fromisoformat(f"{iso['day']}T{iso['time']}")
     hours, minutes = int(zone[1:3]), int(zone[-2:])
     offset = timedelta(hours=hours, minutes=minutes)
-    return day_number((local + offset if zone[0] == "-" else local - offset).date())
+    try:
+        return day_number((local + offset if zone[0] == "-" else local - offset).date())
+    except OverflowError:
+        raise ValueError("before the year 1 or after the year 9999") from None
 
 
 def _day(year: int, month: int, day: int) -> int:

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 from monitor.domain.catalogue import Catalogue
 from monitor.domain.meters import block_size
-from monitor.domain.money import EXACT
-from monitor.domain.records import Charge, Ignored, Rejected
+from monitor.domain.money import EXACT, LARGEST
+from monitor.domain.records import Charge, Ignored, Rejected, scope_of
 from monitor.sources.cost_columns import Columns
 from monitor.sources.cost_numbers import (
     ABSENT,
@@ -24,12 +24,10 @@ from monitor.sources.cost_tables import Row, Table
 
 Include = Literal["models", "all"]
 Place = tuple[str, int]
-"""What a pull replaces: scope (subscription, else billing account, else '') and UTC day (days since 1970-01-01)."""
+"""What a pull replaces: scope (monitor.domain.records.scope_of) and UTC day (days since 1970-01-01)."""
 
 NO_CURRENCY = "XXX"
 """ISO 4217's code for a transaction without a currency."""
-LARGEST = Decimal(9_000_000_000)
-"""The store counts 1e-9 units in 63 bits."""
 REMEMBERED = 1 << 16
 IDENTIFYING = (
     "publisher_type",
@@ -134,7 +132,7 @@ class RowReader:
             return None, MALFORMED
         day = self._day(self._cells.first(row, "day"))
         identity = self._identify(row)
-        place = (identity.subscription or identity.billing_account, day) if isinstance(day, int) else None
+        place = (scope_of(identity.subscription, identity.billing_account), day) if isinstance(day, int) else None
         if self._include == "models" and not identity.recognised.is_model:
             return place, OTHER_SERVICE
         if isinstance(day, Rejected):
@@ -257,11 +255,6 @@ class RowReader:
     def _billing_account(self, row: Row) -> str:
         said = self._cells.first(row, "billing_account")
         return _segment_after("billingaccounts", said) or said.lower()
-
-
-def scope_of(charge: Charge) -> str:
-    """Return the scope in which a charge is replaced: its subscription, else its billing account, else ''."""
-    return charge.sub_account_id or charge.billing_account_id
 
 
 def _segment_after(name: str, path: str) -> str:

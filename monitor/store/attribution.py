@@ -92,12 +92,6 @@ def unmap_resource(connection: "Connection", resource_id: str) -> bool:
     )
 
 
-def mapped_by_hand(connection: "Connection") -> dict[str, int]:
-    """Return what was said by hand: the deployment's number per resource."""
-    query = sa.select(charge_map.c.resource_id, charge_map.c.deployment_id).order_by(charge_map.c.resource_id)
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
 def unattributed(
     connection: "Connection", first_day: int, last_day: int, as_of: datetime | None = None
 ) -> list[Unattributed]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from monitor.domain.ledger import BilledDay
-from monitor.domain.money import EXACT, NANO, REMAINDER, from_store, plain
-from monitor.store.charges import QUANTITY, known
+from monitor.domain.money import EXACT, NANO, REMAINDER, from_store, quantity_of
+from monitor.store.charges import known
 from monitor.store.rollups import tuples
 from monitor.store.tables import charge, charged_resource
 
@@ -93,11 +93,6 @@ _QUANTITY = sa.case(
     (sa.func.count() == sa.func.count(charge.c.consumed_quantity), sa.func.sum(charge.c.consumed_quantity))
 )
 """The sum of quantities, null where that of any charge is not known."""
-
-
-def quantity_of(stored: int | None) -> Decimal | None:
-    """Return a quantity in single units, from the store's 1e-6 units."""
-    return None if stored is None else plain(EXACT.scaleb(Decimal(int(stored)), -QUANTITY))
 
 
 def _charged(keys: tuple[Any, ...], first: int, last: int, as_of: datetime | None) -> "sa.Select[Any]":

@@ -1,47 +1,63 @@
 """Charges: what was billed, pull by pull, each replacing what was known of its scopes and days.
 
-Recording a pull: 1 one with the same fingerprint was recorded before: nothing changes; 2 what was current of the scopes
-and days that the pull answers for gets `superseded_at`, whichever source it came from; 3 the pull, its days and its
-charges are inserted with `recorded_at`; all in the caller's one transaction (monitor.store.engine.writing). A pull that
-answers for no day supersedes nothing. A row counts at an instant if it was recorded by then and not superseded yet.
+Recording a pull: 1 the object is as it was when it was last recorded: nothing changes; 2 what was current of the scopes
+and days that the pull answers for gets `superseded_at`, whichever source it came from, except where it was written
+later than the pull: there the pull itself is superseded from the start, kept and never counted; 3 the pull, its days
+and its charges are inserted with `recorded_at`; all in the caller's one transaction (monitor.store.engine.writing). So
+the answer written last counts, in whatever order answers come. A pull that answers for no day supersedes nothing. A row
+counts at an instant if it was recorded by then and not superseded yet.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from msgspec import Struct
 
-from monitor.domain.money import EXACT, NANO, from_store, plain, to_store
-from monitor.domain.records import Charge
+from monitor.domain.money import NANO, from_store, quantity_of, quantity_to_store, to_store
+from monitor.domain.records import Charge, scope_of
 from monitor.store.tables import charge, charged_resource, cost_day, cost_pull
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-QUANTITY = 6
-"""Consumed quantities are kept in 1e-6 units."""
-LARGEST = 2**63 - 1
 WHOLE = 10**NANO
 AT_ONCE = 500
 ROWS_AT_ONCE = 10_000
+
+Place = tuple[str, int]
+"""A scope and a UTC day."""
+
+
+class Seen(NamedTuple):
+    """How an object was when it was recorded: what it said, and when that was written (nanoseconds since 1970)."""
+
+    fingerprint: str
+    written_at: int
 
 
 class CostPull(Struct, frozen=True, kw_only=True):
     """What one answer of a biller says: for every (scope, UTC day) of `days` the charges it has, which may be none.
 
-    `object` names where it came from; `fingerprint` is the same only for an answer that says the same.
+    `object` names where it came from; `fingerprint` is the same only for an answer that says the same; `written_at` is
+    when the biller gave it, in nanoseconds since 1970. Of two written at once the one with the later name counts.
     """
 
     source_id: int
     object: str
     fingerprint: str
+    written_at: int
     recorded_at: datetime
     charges: Sequence[Charge]
-    days: Mapping[tuple[str, int], int]
+    days: Mapping[Place, int]
+
+    @property
+    def seen(self) -> Seen:
+        """How the object was."""
+        return Seen(self.fingerprint, self.written_at)
 
 
 class PullResult(Struct, frozen=True, kw_only=True):
@@ -71,29 +87,28 @@ class Billed(Struct, frozen=True, kw_only=True):
     recorded_at: datetime
 
 
-class KnownDay(Struct, frozen=True, kw_only=True):
-    """A scope and UTC day that a pull has answered for, with the number of charges it has."""
-
-    scope: str
-    day: int
-    rows: int
-    recorded_at: datetime
-
-
 def record_pull(connection: "Connection", pull: CostPull) -> PullResult:
     """Record a pull, in the steps above."""
-    if pull.fingerprint in known_fingerprints(connection, pull.source_id):
+    last = _pulls(pull.source_id).where(cost_pull.c.object == pull.object).order_by(cost_pull.c.id.desc()).limit(1)
+    if any(Seen(fingerprint, written_at) == pull.seen for _, fingerprint, written_at in connection.execute(last)):
         return PullResult(stored=0, duplicates=len(pull.charges))
-    _supersede(connection, pull)
+    outdated = _outdated(connection, pull)
+    _supersede(connection, pull, outdated)
     number = _insert_pull(connection, pull)
-    _insert_days(connection, pull, number)
-    _insert_charges(connection, pull, number)
+    _insert_days(connection, pull, number, outdated)
+    _insert_charges(connection, pull, number, outdated)
     return PullResult(stored=len(pull.charges), duplicates=0)
 
 
-def known_fingerprints(connection: "Connection", source_id: int) -> set[str]:
-    """Return the fingerprints of the pulls that were recorded from a source."""
-    return set(connection.scalars(sa.select(cost_pull.c.fingerprint).where(cost_pull.c.source_id == source_id)))
+def last_seen(connection: "Connection", source_id: int) -> dict[str, Seen]:
+    """Return how each object of a source was when it was last recorded."""
+    rows = connection.execute(_pulls(source_id).order_by(cost_pull.c.id))
+    return {name: Seen(fingerprint, written_at) for name, fingerprint, written_at in rows}
+
+
+def _pulls(source_id: int) -> "sa.Select[Any]":
+    columns = (cost_pull.c.object, cost_pull.c.fingerprint, cost_pull.c.written_at)
+    return sa.select(*columns).where(cost_pull.c.source_id == source_id)
 
 
 def billed(connection: "Connection", first_day: int, last_day: int, as_of: datetime | None = None) -> list[Billed]:
@@ -121,18 +136,6 @@ def billed(connection: "Connection", first_day: int, last_day: int, as_of: datet
         .order_by(charge.c.charge_period_start, charged_resource.c.resource_id, charge.c.meter)
     )
     return [_billed(row) for row in connection.execute(query)]
-
-
-def known_days(
-    connection: "Connection", first_day: int, last_day: int, as_of: datetime | None = None
-) -> list[KnownDay]:
-    """Return the scopes and UTC days (both inclusive) that are known; any other day is not known, which is not zero."""
-    query = (
-        sa.select(cost_day.c.scope, cost_day.c.day, cost_day.c.rows, cost_day.c.recorded_at)
-        .where(cost_day.c.day.between(first_day, last_day), *known(cost_day, as_of))
-        .order_by(cost_day.c.day, cost_day.c.scope)
-    )
-    return [KnownDay(scope=row[0], day=row[1], rows=row[2], recorded_at=row[3]) for row in connection.execute(query)]
 
 
 def known(table: sa.Table, as_of: datetime | None) -> list[sa.ColumnElement[bool]]:
@@ -170,25 +173,46 @@ def _billed(row: Any) -> Billed:
         model=model,
         currency=currency,
         billed_cost=joined(*costs),
-        consumed_quantity=None if quantity is None else plain(EXACT.scaleb(Decimal(int(quantity)), -QUANTITY)),
+        consumed_quantity=quantity_of(quantity),
         rows=rows,
         rows_without_quantity=rows - measured,
         recorded_at=recorded_at,
     )
 
 
-def _supersede(connection: "Connection", pull: CostPull) -> None:
+def _outdated(connection: "Connection", pull: CostPull) -> set[Place]:
+    """Return of which scopes and days a pull is known that was written later.
+
+    Names are compared here and not by the store: engines sort text differently.
+    """
+    outdated = set()
+    current = sa.select(cost_day.c.day, cost_pull.c.written_at, cost_pull.c.object).join(cost_pull)
+    for scope, some in _by_scope(pull.days):
+        asked = (cost_day.c.scope == scope, cost_day.c.day.in_(some), cost_day.c.superseded_at.is_(None))
+        for day, written_at, name in connection.execute(current.where(*asked)):
+            if (written_at, name) > (pull.written_at, pull.object):
+                outdated.add((scope, day))
+    return outdated
+
+
+def _supersede(connection: "Connection", pull: CostPull, outdated: set[Place]) -> None:
+    for scope, some in _by_scope(pull.days.keys() - outdated):
+        for table, day_column in ((charge, charge.c.charge_period_start), (cost_day, cost_day.c.day)):
+            connection.execute(
+                sa.update(table)
+                .where(table.c.scope == scope, day_column.in_(some), table.c.superseded_at.is_(None))
+                .values(superseded_at=pull.recorded_at)
+            )
+
+
+def _by_scope(places: Iterable[Place]) -> Iterator[tuple[str, Sequence[int]]]:
+    """Yield the days of each scope, as many at once as a statement takes."""
     by_scope: dict[str, list[int]] = defaultdict(list)
-    for scope, day in pull.days:
+    for scope, day in places:
         by_scope[scope].append(day)
-    for scope, covered in by_scope.items():
-        for some in _chunks(sorted(covered), AT_ONCE):
-            for table, day_column in ((charge, charge.c.charge_period_start), (cost_day, cost_day.c.day)):
-                connection.execute(
-                    sa.update(table)
-                    .where(table.c.scope == scope, day_column.in_(some), table.c.superseded_at.is_(None))
-                    .values(superseded_at=pull.recorded_at)
-                )
+    for scope, days in by_scope.items():
+        for some in _chunks(sorted(days), AT_ONCE):
+            yield scope, some
 
 
 def _insert_pull(connection: "Connection", pull: CostPull) -> int:
@@ -197,6 +221,7 @@ def _insert_pull(connection: "Connection", pull: CostPull) -> int:
         "source_id": pull.source_id,
         "object": pull.object,
         "fingerprint": pull.fingerprint,
+        "written_at": pull.written_at,
         "recorded_at": pull.recorded_at,
         "first_day": min(covered, default=None),
         "last_day": max(covered, default=None),
@@ -206,28 +231,37 @@ def _insert_pull(connection: "Connection", pull: CostPull) -> int:
     return number
 
 
-def _insert_days(connection: "Connection", pull: CostPull, number: int) -> None:
+def _insert_days(connection: "Connection", pull: CostPull, number: int, outdated: set[Place]) -> None:
     rows = [
-        {"scope": scope, "day": day, "pull_id": number, "recorded_at": pull.recorded_at, "rows": count}
+        {
+            "scope": scope,
+            "day": day,
+            "pull_id": number,
+            "recorded_at": pull.recorded_at,
+            "superseded_at": pull.recorded_at if (scope, day) in outdated else None,
+            "rows": count,
+        }
         for (scope, day), count in pull.days.items()
     ]
     if rows:
         connection.execute(sa.insert(cost_day), rows)
 
 
-def _insert_charges(connection: "Connection", pull: CostPull, number: int) -> None:
+def _insert_charges(connection: "Connection", pull: CostPull, number: int, outdated: set[Place]) -> None:
     resources = _resource_numbers(connection, {one.resource_id for one in pull.charges})
+    recorded = {"pull_id": number, "recorded_at": pull.recorded_at}
     for some in _chunks(pull.charges, ROWS_AT_ONCE):
-        rows = [_row(one, resources[one.resource_id], number, pull.recorded_at) for one in some]
+        rows = [recorded | _row(one) | {"resource": resources[one.resource_id]} for one in some]
+        for row in rows:
+            old = (row["scope"], row["charge_period_start"]) in outdated
+            row["superseded_at"] = pull.recorded_at if old else None
         connection.execute(sa.insert(charge), rows)
 
 
-def _row(one: Charge, resource: int, pull_id: int, recorded_at: datetime) -> dict[str, Any]:
+def _row(one: Charge) -> dict[str, Any]:
     nano, remainder = to_store(one.billed_cost)
     return {
-        "pull_id": pull_id,
-        "resource": resource,
-        "scope": one.sub_account_id or one.billing_account_id,
+        "scope": scope_of(one.sub_account_id, one.billing_account_id),
         "charge_period_start": one.charge_period_start,
         "meter": one.meter,
         "meter_name": one.meter_name,
@@ -237,23 +271,14 @@ def _row(one: Charge, resource: int, pull_id: int, recorded_at: datetime) -> dic
         "billed_cost_remainder": remainder,
         "billed_cost_text": str(one.billed_cost),
         "billing_currency": one.billing_currency,
-        "consumed_quantity": _whole(one.consumed_quantity),
+        "consumed_quantity": quantity_to_store(one.consumed_quantity),
         "pricing_quantity_text": None if one.pricing_quantity is None else str(one.pricing_quantity),
         "pricing_unit": one.pricing_unit,
         "sub_account_id": one.sub_account_id,
         "billing_account_id": one.billing_account_id,
         "publisher_name": one.publisher_name,
         "charge_category": one.charge_category,
-        "recorded_at": recorded_at,
     }
-
-
-def _whole(quantity: Decimal | None) -> int | None:
-    """Return a quantity in 1e-6 units, None if there is none or it is larger than the store can count."""
-    if quantity is None:
-        return None
-    whole = int(EXACT.to_integral_value(EXACT.scaleb(quantity, QUANTITY)))
-    return whole if abs(whole) <= LARGEST else None
 
 
 def _resource_numbers(connection: "Connection", names: set[str]) -> dict[str, int]:

@@ -210,14 +210,17 @@ cost_pull = Table(
     Column("id", Integer, primary_key=True),
     Column("source_id", ForeignKey("source.id"), nullable=False),
     Column("object", Text, nullable=False),
-    # sha256 of what was read: the same export delivered again says nothing new.
+    # sha256 of what was read and how: an object that stays as it was says nothing new.
     Column("fingerprint", Text, nullable=False),
+    # When the biller wrote it, in nanoseconds since 1970: of two pulls the one written later is right, whichever came
+    # later.
+    Column("written_at", BigInteger, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("first_day", Integer),
     Column("last_day", Integer),
     Column("rows", BigInteger, nullable=False),
-    sa.UniqueConstraint("source_id", "fingerprint"),
 )
+Index("ix_cost_pull_object", cost_pull.c.source_id, cost_pull.c.object)
 
 cost_day = Table(
     "cost_day",

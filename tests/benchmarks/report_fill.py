@@ -158,6 +158,7 @@ def _charges(engine: sa.Engine, first: int, days: int) -> None:
         "source_id": COSTS,
         "object": "bench",
         "fingerprint": "bench",
+        "written_at": 0,
         "recorded_at": recorded_at,
         "rows": 0,
     }

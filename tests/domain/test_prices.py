@@ -78,14 +78,6 @@ def test_meters_priced_in_two_currencies_are_not_added() -> None:
         book.estimate("m", 1, 1, 1)
 
 
-def test_segments_end_where_a_price_changes() -> None:
-    book = PriceBook([*LIST, price("cache", "1", 150), price("input", "1", 120, model="other")])
-    assert book.segments("m", 90, 210) == [(90, 99), (100, 149), (150, 199), (200, 210)]
-    assert book.segments("m", 200, 210) == [(200, 210)]
-    assert book.segments("m", 199, 200) == [(199, 199), (200, 200)]
-    assert book.segments("unknown", 1, 2) == [(1, 2)]
-
-
 @given(
     tokens=st.lists(st.integers(0, 2**53), min_size=1, max_size=20),
     amount=st.decimals("0", "1000", places=6),

@@ -13,6 +13,7 @@ from monitor.catalogue import bundled
 from monitor.domain.money import EXACT
 from monitor.domain.period import day_number
 from monitor.domain.records import Charge
+from monitor.errors import UnreachableError
 from monitor.sources.cost_export import ExportPull, Settings, pulls
 from monitor.sources.cost_rows import Include
 
@@ -74,7 +75,9 @@ def write(
 
 def read_all(path: Path | str, include: Include = "models") -> list[ExportPull]:
     settings = Settings(name="costs", kind="cost-export", path=str(path), include=include)
-    return list(pulls(settings, set(), bundled()))
+    found = list(pulls(settings, {}, bundled()))
+    assert not [one for one in found if isinstance(one, UnreachableError)]
+    return [one for one in found if isinstance(one, ExportPull)]
 
 
 def read(path: Path | str, include: Include = "models") -> ExportPull:

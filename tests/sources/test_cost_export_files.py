@@ -4,12 +4,14 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.catalogue import bundled
 from monitor.errors import UnreachableError
-from monitor.sources.cost_export import Settings, pulls
+from monitor.sources.cost_export import ExportPull, Settings, pulls
+from monitor.sources.cost_rows import Include
 from tests.sources.cost_samples import GUID, days, november, read, read_all, row, write
 
 
@@ -63,7 +65,6 @@ def test_a_row_with_too_few_or_too_many_fields_is_rejected_with_the_line_it_star
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "the file is empty"),
         (b"hello\n", "not a cost export"),
         (b"PAR1 but not Parquet", "the Parquet file is damaged or cut off"),
         (b"\x28\xb5\x2f\xfd\x00", "compressed with zstd"),
@@ -76,6 +77,19 @@ def test_what_is_no_cost_export_is_one_rejection_and_no_exception(tmp_path: Path
     (refused,) = read(tmp_path / "a.csv").rejected
     assert refused.position == 0
     assert refused.reason.startswith(reason)
+
+
+def test_an_empty_file_says_nothing_and_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    pull = read(tmp_path / "a.csv")
+    assert (pull.read, pull.days) == (0, {})
+
+
+def test_an_empty_part_refuses_the_whole_export(tmp_path: Path) -> None:
+    write(tmp_path / "part_0_0001.csv", [row()])
+    (tmp_path / "part_1_0001.csv").touch()
+    pull = read(tmp_path / "*.csv")
+    assert (pull.charges, [one.reason for one in pull.rejected]) == ([], ["the file is empty"])
 
 
 def test_a_title_above_the_header_is_skipped_and_lines_still_count_from_the_top(tmp_path: Path) -> None:
@@ -91,12 +105,57 @@ def test_exports_come_from_the_oldest_to_the_newest(tmp_path: Path) -> None:
     assert [Path(pull.name).stem for pull in read_all(tmp_path / "*.csv")] == ["b", "c", "d", "a"]
 
 
-def test_an_export_known_by_its_content_is_not_read_again_whatever_its_name(tmp_path: Path) -> None:
-    known = {read(write(tmp_path / "a.csv", [row()])).fingerprint}
-    (tmp_path / "a.csv").rename(tmp_path / "b.csv")
-    settings = Settings(name="costs", kind="cost-export", path=str(tmp_path / "*.csv"))
-    assert list(pulls(settings, known, bundled())) == []
-    assert read(tmp_path / "b.csv", "all").fingerprint not in known
+def _changed(path: Path, known: ExportPull, include: Include = "models") -> list[ExportPull | UnreachableError]:
+    settings = Settings(name="costs", kind="cost-export", path=str(path), include=include)
+    return list(pulls(settings, {known.name: (known.fingerprint, known.modified_ns)}, bundled()))
+
+
+def test_an_untouched_export_is_not_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [row()])
+    assert _changed(path, read(path)) == []
+
+
+def test_an_export_written_anew_is_read_again_even_with_what_it_said_before(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [row()])
+    known = read(path)
+    os.utime(path, (1, 1))
+    assert len(_changed(path, known)) == 1
+
+
+def test_an_untouched_export_of_which_more_is_to_be_kept_is_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [row()])
+    assert len(_changed(path, read(path), "all")) == 1
+
+
+def test_an_export_is_called_the_same_however_many_of_its_parts_are_here(tmp_path: Path) -> None:
+    write(tmp_path / "part_1_0001.csv", [row()])
+    alone = read(tmp_path / "*.csv")
+    write(tmp_path / "part_0_0001.csv", [row()])
+    assert read(tmp_path / "*.csv").name == alone.name
+
+
+@pytest.mark.parametrize("cost", ["1e9999999", "-1e9999999", "1e-9999999", "9" * 5000])
+def test_a_cost_beyond_all_reason_is_one_rejected_row(tmp_path: Path, cost: str) -> None:
+    pull = read(write(tmp_path / "a.csv", [row(), row(cost=cost)]))
+    assert len(pull.charges) == 1
+    assert [one.reason for one in pull.rejected] == ["the cost is not a number in the form that the export uses"]
+
+
+@pytest.mark.parametrize(("cost", "kept"), [("8999999999.999999999", 1), ("-9000000000", 0), ("9e40", 0)])
+def test_a_cost_that_the_store_cannot_hold_is_rejected(tmp_path: Path, cost: str, kept: int) -> None:
+    pull = read(write(tmp_path / "a.csv", [row(cost=cost)]))
+    assert len(pull.charges) == kept
+    assert [one.reason for one in pull.rejected] == ["the cost is larger than can be kept"] * (1 - kept)
+
+
+def test_a_quantity_beyond_all_reason_is_not_known_and_its_cost_stays(tmp_path: Path) -> None:
+    (charge,) = read(write(tmp_path / "a.csv", [row(quantity="9e999999", unit="1K")])).charges
+    assert (str(charge.billed_cost), charge.consumed_quantity) == ("0.3", None)
+
+
+def test_an_instant_outside_the_calendar_is_one_rejected_row(tmp_path: Path) -> None:
+    pull = read(write(tmp_path / "a.csv", [row(), row("9999-12-31T23:00:00-02:00")]))
+    assert (len(pull.charges), len(pull.rejected)) == (1, 1)
 
 
 def test_parts_in_one_folder_are_one_export(tmp_path: Path) -> None:
@@ -162,12 +221,44 @@ def test_no_damage_to_the_bytes_raises_or_hides_a_row(tmp_path: Path) -> None:
         assert sum(pull.days.values()) == len(pull.charges)
 
 
-def test_a_file_that_cannot_be_opened_is_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "a.csv", [row()])
+def test_a_file_that_cannot_be_opened_is_told_by_name_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.csv", "b.csv", "c.csv"):
+        os.utime(write(tmp_path / name, [row()]), (1, 1))
+    opened = Path.open
 
-    def refuse(self: Path, *_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(self: Path, *arguments: Any, **named: Any) -> Any:
+        if self.name == "b.csv":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *arguments, **named)
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(UnreachableError, match=r"a\.csv"):
-        read(tmp_path / "a.csv")
+    settings = Settings(name="costs", kind="cost-export", path=str(tmp_path / "*.csv"))
+    first, told, last = pulls(settings, {}, bundled())
+    assert isinstance(first, ExportPull)
+    assert isinstance(last, ExportPull)
+    assert isinstance(told, UnreachableError)
+    assert "b.csv" in str(told)
+
+
+def test_a_file_that_goes_between_being_found_and_being_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.csv", [row()])
+    monkeypatch.setattr("glob.glob", lambda *_, **__: [str(tmp_path / name) for name in ("a.csv", "b.csv")])
+    monkeypatch.setattr("os.path.isfile", lambda _: True)
+    settings = Settings(name="costs", kind="cost-export", path=str(tmp_path / "*.csv"))
+    assert [type(one) for one in pulls(settings, {}, bundled())] == [UnreachableError, ExportPull]
+
+
+def test_a_manifest_that_cannot_be_opened_refuses_its_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "x.csv", [row()])
+    _manifest(tmp_path, {"x.csv": None})
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    refused = read(tmp_path / "*.csv")
+    assert (refused.charges, [one.reason for one in refused.rejected]) == ([], ["the manifest cannot be read"])

@@ -138,7 +138,13 @@ class Filled:
         if self._pull is None:
             source = self.source("costs")
             self._pull = self.add(
-                tables.cost_pull, source_id=source, object="export.csv", fingerprint="f", recorded_at=NOW, rows=0
+                tables.cost_pull,
+                source_id=source,
+                object="export.csv",
+                fingerprint="f",
+                written_at=0,
+                recorded_at=NOW,
+                rows=0,
             )
         return self._pull
 

@@ -9,17 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.domain.records import Charge, MeterClass
-from monitor.store.attribution import attribute, map_resource, mapped_by_hand, unattributed, unmap_resource
-from monitor.store.charges import (
-    CostPull,
-    PullResult,
-    billed,
-    known_days,
-    known_fingerprints,
-    record_pull,
-)
+from monitor.store.attribution import attribute, map_resource, unattributed, unmap_resource
+from monitor.store.charges import CostPull, PullResult, Seen, billed, known, last_seen, record_pull
 from monitor.store.engine import reading, writing
-from monitor.store.tables import charge, deployment, source, workspace
+from monitor.store.tables import charge, cost_day, deployment, source, workspace
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LARGE = "/subscriptions/s/resourcegroups/rg/providers/microsoft.saas/resources/mistral-large-2407-1f2e"
@@ -67,14 +60,17 @@ class Store:
         *,
         fingerprint: str | None = None,
         from_source: int = 0,
+        written: int | None = None,
+        name: str = "export.csv",
     ) -> PullResult:
         self.hours += 1
         kept = list(charges)
         counted = Counter((one.sub_account_id or one.billing_account_id, one.charge_period_start) for one in kept)
         pull = CostPull(
             source_id=self.sources[from_source],
-            object="export.csv",
+            object=name,
             fingerprint=fingerprint or str(self.hours),
+            written_at=self.hours if written is None else written,
             recorded_at=self.at(self.hours),
             charges=kept,
             days={place: counted[place] for place in (counted if days is None else days)},
@@ -84,6 +80,12 @@ class Store:
 
     def at(self, hours: int) -> datetime:
         return NOON + timedelta(hours=hours)
+
+    def days(self, as_of: datetime | None = None) -> list[tuple[str, int, int]]:
+        """Return the scope, day and number of charges of every day that is known."""
+        query = sa.select(cost_day.c.scope, cost_day.c.day, cost_day.c.rows).where(*known(cost_day, as_of))
+        with reading(self.engine) as connection:
+            return [tuple(row) for row in connection.execute(query.order_by(cost_day.c.day))]
 
     def costs(self, as_of: datetime | None = None) -> dict[int, Decimal]:
         """Return the cost of each day."""
@@ -143,12 +145,12 @@ def test_equal_rows_of_one_pull_are_both_kept(store: Store) -> None:
 
 
 def test_the_same_pull_again_changes_nothing(store: Store) -> None:
-    store.record([charged(1, "1")], fingerprint="f")
-    assert store.record([charged(1, "1")], fingerprint="f") == PullResult(stored=0, duplicates=1)
+    store.record([charged(1, "1")], fingerprint="f", written=7)
+    assert store.record([charged(1, "1")], fingerprint="f", written=7) == PullResult(stored=0, duplicates=1)
     assert store.costs() == {1: Decimal(1)}
     assert store.costs(as_of=store.at(1)) == {1: Decimal(1)}
     with reading(store.engine) as connection:
-        assert known_fingerprints(connection, store.sources[0]) == {"f"}
+        assert last_seen(connection, store.sources[0]) == {"export.csv": Seen("f", 7)}
 
 
 def test_cumulative_exports_of_one_month_do_not_add_up(store: Store) -> None:
@@ -173,6 +175,47 @@ def test_two_pulls_of_one_instant_do_not_both_count(store: Store) -> None:
     assert store.costs() == store.costs(as_of=store.at(1)) == {1: Decimal(11)}
 
 
+def test_content_that_returns_is_a_new_answer(store: Store) -> None:
+    for cost in ("1", "2", "1"):
+        assert store.record([charged(1, cost)], fingerprint=cost).stored == 1
+    assert store.costs() == {1: Decimal(1)}
+    assert store.costs(as_of=store.at(2)) == {1: Decimal(2)}
+
+
+def test_an_answer_written_earlier_that_comes_later_is_kept_and_never_counted(store: Store) -> None:
+    store.record([charged(2, "20")], written=9, name="b")
+    assert store.record([charged(1, "10"), charged(2, "19")], written=8, name="a").stored == 2
+    assert store.costs() == store.costs(as_of=store.at(2)) == {1: Decimal(10), 2: Decimal(20)}
+    assert store.days() == [("sub-a", 1, 1), ("sub-a", 2, 1)]
+    with reading(store.engine) as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(charge)) == 3
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a"), ("a", "B"), ("B", "a")])
+def test_of_two_answers_written_at_once_the_one_with_the_later_name_counts(
+    store: Store, names: tuple[str, str]
+) -> None:
+    for name in names:
+        store.record([charged(1, str(ord(name)))], written=1, name=name)
+    assert store.costs() == {1: Decimal(max(map(ord, names)))}
+
+
+def test_one_object_read_in_another_way_replaces_what_it_said(store: Store) -> None:
+    store.record([charged(1, "1")], written=1, fingerprint="models")
+    store.record([charged(1, "1"), charged(1, "5")], written=1, fingerprint="all")
+    assert store.costs() == {1: Decimal(6)}
+    store.record([charged(1, "1")], written=1, fingerprint="models")
+    assert store.costs() == {1: Decimal(1)}
+
+
+@pytest.mark.parametrize(("quantity", "kept"), [("9223372036854.775807", True), ("9223372036854.775808", False)])
+def test_a_quantity_larger_than_the_store_can_count_is_not_known(store: Store, quantity: str, kept: bool) -> None:
+    store.record([charged(1, "1", quantity=quantity), charged(2, "1", quantity="9e80")])
+    with reading(store.engine) as connection:
+        counted = [row.consumed_quantity for row in billed(connection, 1, 2)]
+    assert counted == [Decimal(quantity) if kept else None, None]
+
+
 def test_a_pull_of_another_source_replaces_too(store: Store) -> None:
     store.record([charged(1, "10")])
     store.record([charged(1, "10.5")], from_source=1)
@@ -195,13 +238,8 @@ def test_a_day_whose_rows_are_all_of_other_services_is_known_and_without_charges
     store.record([charged(1, "10")])
     store.record([], days=[("sub-a", 1), ("sub-a", 2)])
     assert store.costs() == {}
-    with reading(store.engine) as connection:
-        assert [(one.scope, one.day, one.rows) for one in known_days(connection, 0, 10)] == [
-            ("sub-a", 1, 0),
-            ("sub-a", 2, 0),
-        ]
-        assert [one.rows for one in known_days(connection, 0, 10, as_of=store.at(1))] == [1]
-        assert known_days(connection, 3, 10) == []
+    assert store.days() == [("sub-a", 1, 0), ("sub-a", 2, 0)]
+    assert store.days(as_of=store.at(1)) == [("sub-a", 1, 1)]
 
 
 def test_a_charge_without_subscription_belongs_to_its_billing_account(store: Store) -> None:
@@ -213,8 +251,7 @@ def test_a_charge_without_subscription_belongs_to_its_billing_account(store: Sto
         billing_account_id="account",
     )
     store.record([bought])
-    with reading(store.engine) as connection:
-        assert [one.scope for one in known_days(connection, 1, 1)] == ["account"]
+    assert store.days() == [("account", 1, 1)]
 
 
 def test_sums_are_kept_apart_by_meter_and_currency_and_unknown_quantities_are_counted(store: Store) -> None:
@@ -255,7 +292,6 @@ def test_what_was_said_by_hand_beats_the_settings_until_it_is_taken_back(store: 
     with writing(store.engine) as connection:
         map_resource(connection, LARGE.upper(), one, NOON)
         map_resource(connection, LARGE.upper(), other, NOON)
-        assert mapped_by_hand(connection) == {LARGE: other}
     store.attribute()
     assert store.users() == {LARGE: other}
     with writing(store.engine) as connection:
