@@ -9,17 +9,19 @@ currency-differs (one row for each currency), unattributed (the charge fits no d
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from monitor.domain.answer import Column, Found, Question, Row
 from monitor.domain.ledger import Usage, add, closes
+from monitor.domain.money import money_total
 from monitor.domain.period import Period, day_number, day_of
 from monitor.domain.prices import PriceBook
 from monitor.domain.reconcile import LOGGED_METERS, Comparison, Sides, compare, only_billed
 from monitor.domain.records import MeterClass
-from monitor.reporting.spending import unattributed_note
+from monitor.reporting.presenting.cells import shown
+from monitor.reporting.spending import billing_days_note, unattributed_note
 from monitor.store.charges import Billed, billed
 from monitor.store.deployments import Deployed, deployments
 from monitor.store.prices import price_book
@@ -36,14 +38,14 @@ COLUMNS = (
     Column("meter", "text", "Meter"),
     Column("currency", "text", "Cur."),
     Column("estimated_quantity", "count", "Logged", summed=True),
-    Column("billed_quantity", "count", "Billed qty"),
+    Column("billed_quantity", "count", "Billed qty", summed=True),
     Column("coverage", "ratio", "Coverage"),
     Column("estimated_cost", "money", "Estimated", summed=True),
     Column("billed_cost", "money", "Billed", summed=True),
     Column("difference", "money", "Difference", summed=True),
-    Column("usage_difference_cost", "money", "by usage", summed=True),
-    Column("price_difference_cost", "money", "by price", summed=True),
-    Column("unexplained_cost", "money", "rest", summed=True),
+    Column("usage_difference_cost", "money", "By usage", summed=True),
+    Column("price_difference_cost", "money", "By price", summed=True),
+    Column("unexplained_cost", "money", "Rest", summed=True),
     Column("state", "text", "State"),
 )
 
@@ -96,10 +98,70 @@ def answer(connection: "Connection", question: Question) -> Found:
         )
     ]
     rows.sort(key=lambda row: (row[0], row[1] is None, row[1] or "", row[2] or "", row[4], row[5] or ""))
-    notes = unattributed_note(connection, question)
-    if any(row[11] is None for row in rows):
-        notes.append("Differences are totalled over the rows where both sides are known in one currency.")
+    notes = [*billing_days_note(question), *totals_in_words(rows), *unattributed_note(connection, question)]
     return Found(rows=rows, notes=notes)
+
+
+class Amounts(NamedTuple):
+    """What the notes need of a row."""
+
+    currency: str | None
+    meter: str
+    estimated: Decimal | None
+    billed: Decimal | None
+    difference: Decimal | None
+    state: str
+
+
+def totals_in_words(rows: Iterable[Row]) -> list[str]:
+    """Say of each currency which amounts are compared, and by state which are left out of the difference."""
+    amounts = [Amounts(*(row[place] for place in (5, 4, 9, 10, 11, 15))) for row in rows]  # type: ignore[arg-type]
+    notes = []
+    for currency in sorted({one.currency for one in amounts if one.currency}):
+        some = [one for one in amounts if one.currency == currency]
+        apart = [one for one in some if one.difference is None]
+        if apart:
+            notes += [_compared_in_words(some, currency), _left_out(apart, currency)]
+    unpriced = sum(one.currency is None for one in amounts)
+    if unpriced:
+        notes.append(f"Without a price and not billed yet: {unpriced:,} rows, without any amount.")
+    if any(one.meter not in LOGGED_METERS for one in amounts):
+        notes.append("The total of billed quantities includes meters whose unit is no token, such as hours of hosting.")
+    return notes
+
+
+def _compared_in_words(some: Sequence[Amounts], currency: str) -> str:
+    both = [one for one in some if one.difference is not None]
+    difference = money_total(one.difference for one in both)
+    if difference is None:
+        return f"Nothing in {currency} can be compared."
+    return (
+        f"Compared in {currency}: {_sum(both, 'estimated')} of {_sum(some, 'estimated')} estimated and"
+        f" {_sum(both, 'billed')} of {_sum(some, 'billed')} billed; the difference of {shown(difference, 'money')}"
+        " is theirs."
+    )
+
+
+def _left_out(apart: Sequence[Amounts], currency: str) -> str:
+    """Say how many rows of each state have no difference, and how much money they are about."""
+    said = []
+    for state in sorted({one.state for one in apart}):
+        some = [one for one in apart if one.state == state]
+        sides = [
+            f"{_sum(some, side)} {side}"
+            for side in ("estimated", "billed")
+            if money_total(_side(some, side)) is not None
+        ]
+        said.append(f"{len(some):,} {state} ({', '.join(sides)})")
+    return f"Left out in {currency}: {'; '.join(said)}."
+
+
+def _side(some: Iterable[Amounts], side: str) -> Iterator[Decimal | None]:
+    return (getattr(one, side) for one in some)
+
+
+def _sum(some: Iterable[Amounts], side: str) -> str:
+    return shown(money_total(_side(some, side)) or Decimal(0), "money")
 
 
 def _charged(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from monitor.domain.answer import Column, Found, Question
 from monitor.store.completeness import completeness
-from monitor.store.tables import cursor, ignored_record, source
+from monitor.store.tables import cost_pull, cursor, ignored_record, source
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -42,7 +42,7 @@ def answer(connection: "Connection", question: Question) -> Found:
         counts = (one.read, one.stored, one.duplicates, one.ignored, one.quarantined, objects.get(one.id, 0), one.bytes)
         upto, state = known[one.name].known_up_to, known[one.name].state
         rows.append((one.name, one.kind, *counts, upto, one.collected_at, state, reasons.get(one.id)))
-    return Found(rows=rows)
+    return Found(rows=rows, notes=["Counts are those of all time, not of the period."] if rows else [])
 
 
 def _reasons(connection: "Connection") -> dict[int, str]:
@@ -55,5 +55,9 @@ def _reasons(connection: "Connection") -> dict[int, str]:
 
 
 def _objects(connection: "Connection") -> dict[int, int]:
-    asked = sa.select(cursor.c.source_id, sa.func.count()).group_by(cursor.c.source_id)
-    return {one[0]: one[1] for one in connection.execute(asked)}
+    """Count by source the files or blobs that were read, or what costs were pulled from."""
+    logs = sa.select(cursor.c.source_id, sa.func.count()).group_by(cursor.c.source_id)
+    costs = sa.select(cost_pull.c.source_id, sa.func.count(cost_pull.c.object.distinct())).group_by(
+        cost_pull.c.source_id
+    )
+    return {number: count for asked in (costs, logs) for number, count in connection.execute(asked)}

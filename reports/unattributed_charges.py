@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from monitor.domain.answer import Column, Found, Question
 from monitor.domain.period import day_number, day_of
+from monitor.reporting.spending import billing_days_note
 from monitor.store.billed_days import unattributed_days
 
 if TYPE_CHECKING:
@@ -41,4 +42,4 @@ def answer(connection: "Connection", question: Question) -> Found:
         )
         for one in unattributed_days(connection, first, last, question.as_of)
     ]
-    return Found(rows=rows)
+    return Found(rows=rows, notes=billing_days_note(question))

@@ -104,7 +104,7 @@ def test_the_folder_is_ready_for_other_commands(inside: Path) -> None:
     assert [(source["source"], source["read"]) for source in collected] == [("gateway", 0), ("exported-costs", 0)]
     assert run("db", "verify").exit_code == 0
     assert run("db", "check").exit_code == 0
-    assert run("quarantine", "list").stdout.endswith("0 in quarantine.\n")
+    assert run("quarantine", "list").stdout == "Nothing is in quarantine.\n"
     doctor = run("doctor")
     assert doctor.exit_code == 1
     assert doctor.stdout.count("WRONG") == 2
@@ -199,8 +199,17 @@ def test_an_empty_default_month_says_what_days_there_are(inside: Path) -> None:
     )
 
 
-def test_an_empty_month_that_was_asked_for_is_an_answer(inside: Path) -> None:
-    assert run("report", "throttle-events", "--month", "2026-01").stderr == ""
+@pytest.mark.parametrize(("day", "told"), [("2026-11-01", True), ("2026-11-02", False), ("2026-11-09", True)])
+def test_what_days_there_are_is_said_unless_the_empty_report_is_about_them(inside: Path, day: str, told: bool) -> None:
+    result = run("report", "throttle-events", "--day", day, "--workspace", "docs-batch")
+    assert "Nothing in this period" in result.stdout
+    assert ("no usage between" in result.stderr) == told
+
+
+def test_days_of_another_zone_overlap_the_days_of_usage_by_their_hours(inside: Path) -> None:
+    asked = ("report", "throttle-events", "--day", "2026-11-09", "--workspace", "docs-batch")
+    assert run(*asked, "--tz", "Asia/Kolkata").stderr == ""
+    assert "no usage between" in run(*asked, "--tz", "America/New_York").stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """`report` and `reports`: run one report, or list them."""
 
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -40,8 +40,7 @@ def report_command(invocation: Invocation, /, name: str, **typed: Any) -> None:
     settings = invocation.settings()
     zone = _zone(typed["tz"] or settings.report.timezone)
     given = Given(since=typed["since"], to=typed["to"], day=typed["day"], month=typed["month"])
-    asked_for = asked(given, now=invocation.now, zone=zone)
-    period = asked_for or default(invocation.now, zone)
+    period = asked(given, now=invocation.now, zone=zone) or default(invocation.now, zone)
     as_of = parse_instant(typed["as_of"]) if typed["as_of"] else None
     form, target = typed["form"] or _format_of(typed["target"]), typed["target"]
     with opened(settings) as engine:
@@ -57,7 +56,7 @@ def report_command(invocation: Invocation, /, name: str, **typed: Any) -> None:
             "as_of": as_of,
         }
         answer = reporting.run(engine, settings, name, **asking)
-        if not answer.rows and asked_for is None:
+        if not answer.rows:
             _tell_span(engine, period)
     if target is None:
         output.answer(answer, form)
@@ -88,12 +87,14 @@ def _zone(name: str) -> tzinfo:
 
 
 def _tell_span(engine: "Engine", period: Period) -> None:
-    """Say what days there is usage of, to whom an empty month may be a surprise."""
+    """Say what days there is usage of, unless some of them are in the period: then its report is rightly empty."""
     from monitor.store.engine import reading
     from monitor.store.health import usage_span
 
     with reading(engine) as connection:
         span = usage_span(connection)
+    if span and span[0] <= (period.end - timedelta(microseconds=1)).date() and period.start.date() <= span[1]:
+        return
     held = f"the store holds {span[0]} to {span[1]}: use --from and --to" if span else "the store is empty: run collect"
     click.echo(f"maas-monitor: no usage between {period.first} and {period.last}; {held}", err=True)
 

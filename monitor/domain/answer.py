@@ -63,12 +63,16 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DailyCost:
-    """A chart of money by day, one layer for each series; a layer has a value for every day."""
+    """A chart of money by day, one layer for each series; a layer has a value for every day.
+
+    `without` says what it leaves out, because its amount is not known.
+    """
 
     title: str
     currency: str
     days: Sequence[date]
     series: Sequence[Series]
+    without: str = ""
 
 
 class Peak(NamedTuple):
@@ -108,12 +112,16 @@ State = Literal["current", "behind", "empty"]
 
 
 class Known(NamedTuple):
-    """How far one source is known: `state` is current, behind or empty."""
+    """How far one source is known: `state` is current, behind or empty.
+
+    `ahead` counts its requests whose time lies in the future; what is known ends with the collection all the same.
+    """
 
     source: str
     kind: str
     known_up_to: datetime | None
     state: State
+    ahead: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +131,7 @@ class Totals:
     `counts` by column; `money` by currency, then column. A sum of nothing known is None.
     """
 
-    counts: Mapping[str, int | None] = field(default_factory=dict)
+    counts: Mapping[str, int | float | None] = field(default_factory=dict)
     money: Mapping[str, Mapping[str, Decimal | None]] = field(default_factory=dict)
 
 
@@ -162,6 +170,6 @@ def _amounts(rows: Iterable[Row], place: int) -> Iterator[Decimal]:
     return (value for row in rows if isinstance(value := row[place], Decimal))
 
 
-def _count(values: Iterable[Value]) -> int | None:
-    known = [value for value in values if isinstance(value, int)]
+def _count(values: Iterable[Value]) -> int | float | None:
+    known = [value for value in values if isinstance(value, (int, float))]
     return sum(known) if known else None

@@ -12,7 +12,7 @@ States, the first that applies:
   not-billed-yet    used, no charge is known, and the day's charges may still change
   never-billed      used, no charge is known, and the day's charges are final
   unpriced          no price in the book
-  quantity-gap      quantities differ by more than 0.1 %
+  quantity-gap      quantities differ by more than 1 %: billers round them, hour by hour; the split stays exact
   price-gap         the billed price differs from the book's by more than 0.1 %
   unexplained       the billed quantity is not known, and the costs differ
   matched           both sides agree
@@ -41,8 +41,14 @@ State = Literal[
 
 LOGGED_METERS = ("input", "output", "cache")
 
-TOLERANCE = Decimal("0.001")
-"""Billers round quantities to their block of 1,000 tokens once an hour; a smaller part than this is no gap."""
+QUANTITY_TOLERANCE = Decimal("0.01")
+"""Billers round quantities to their block of 1,000 tokens once an hour; a smaller part than this is no gap.
+
+It decides about the state only: what such a part costs stays in `usage_difference_cost`, to the last digit.
+"""
+
+PRICE_TOLERANCE = Decimal("0.001")
+"""Billers round amounts too, but a price is one number: a smaller part than this is no other price."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,13 +191,15 @@ def _state(sides: Sides, by_usage: Decimal | None, by_price: Decimal | None, res
         return "never-billed" if sides.closed else "not-billed-yet"
     if sides.price is None:
         return "unpriced"
-    if sides.billed_quantity is not None and _apart(Decimal(sides.estimated_quantity), sides.billed_quantity):
+    if sides.billed_quantity is not None and _apart(
+        Decimal(sides.estimated_quantity), sides.billed_quantity, QUANTITY_TOLERANCE
+    ):
         return "quantity-gap"
-    if by_price is not None and _apart(EXACT.subtract(sides.billed_cost, by_price), sides.billed_cost):
+    if by_price is not None and _apart(EXACT.subtract(sides.billed_cost, by_price), sides.billed_cost, PRICE_TOLERANCE):
         return "price-gap"
     return "unexplained" if rest else "matched"
 
 
-def _apart(one: Decimal, other: Decimal) -> bool:
-    """Whether two amounts differ by more than the tolerance, measured by the larger one."""
-    return abs(one - other) > TOLERANCE * max(abs(one), abs(other))
+def _apart(one: Decimal, other: Decimal, tolerance: Decimal) -> bool:
+    """Whether two amounts differ by more than a tolerance, measured by the larger one."""
+    return abs(EXACT.subtract(one, other)) > tolerance * max(abs(one), abs(other))

@@ -106,8 +106,15 @@ def answered(connection: "Connection", report: Report, question: Question) -> An
         totals=sums,
         completeness=known,
         charts=found.charts,
-        notes=[*in_words(known), *found.notes],
+        notes=[*in_words(known), *_as_known(question), *found.notes],
     )
+
+
+def _as_known(question: Question) -> list[str]:
+    """Say what an earlier moment of knowledge is about: only charges remember what was known before."""
+    if question.as_of is None:
+        return []
+    return ["Charges are as they were known then; usage, quotas and prices as they are known now."]
 
 
 def frame(answer: Answer) -> "pd.DataFrame":

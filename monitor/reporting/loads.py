@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def loads(connection: "Connection", question: Question) -> list[Loaded]:
 def counted_minutes(question: Question) -> int:
     """Return how many minutes of the period have begun; at least one."""
     first, end = minute_number(question.period.start), minute_number(question.period.end)
-    begun = -(-int(question.now.timestamp()) // 60)
+    begun = minute_number(question.now + timedelta(minutes=1) - timedelta(microseconds=1))
     return max(1, min(end, begun) - first)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ from monitor.catalogue import bundled
 from monitor.domain.answer import Chart, Question
 from monitor.domain.charting import daily_cost
 from monitor.domain.ledger import BilledDay, Line, Usage, lines
-from monitor.domain.money import text
 from monitor.domain.period import Period, day_number, day_of
 from monitor.domain.prices import PriceBook
+from monitor.reporting.presenting.cells import shown
 from monitor.store.billed_days import billed_days, unattributed
 from monitor.store.deployments import Deployed, deployments
 from monitor.store.prices import price_book
@@ -36,7 +36,12 @@ def spending(connection: "Connection", question: Question) -> Spending:
     """Return what the period's deployments used, what that is estimated to cost, and what was billed for them."""
     deployed = deployments(connection, question.workspace)
     found = lines_of(connection, question, question.period, deployed, price_book(connection))
-    notes = [*missing_from(found, deployed), *unattributed_note(connection, question)]
+    notes = [
+        *report_days_note(question),
+        *missing_from(found, deployed),
+        *left_out_notes(found, deployed),
+        *unattributed_note(connection, question),
+    ]
     return Spending(deployed=deployed, lines=found, notes=notes)
 
 
@@ -67,6 +72,54 @@ def missing_from(found: Sequence[Line], deployed: Mapping[int, Deployed]) -> lis
     return notes
 
 
+def report_days_note(question: Question) -> list[str]:
+    """Say that bills know no other days than those of UTC, where the report does."""
+    if question.zone == "UTC":
+        return []
+    return [f"Bills are by UTC day; they stand on the day of the same date in {question.zone}."]
+
+
+def billing_days_note(question: Question) -> list[str]:
+    """Say that a report's days are those of UTC, where others were asked for."""
+    return [] if question.zone == "UTC" else [f"Days are UTC billing days, not those of {question.zone}."]
+
+
+def left_out(found: Sequence[Line], deployed: Mapping[int, Deployed], currency: str) -> dict[str, str]:
+    """Name the deployments that were billed in a currency in which none of their use has an estimate, and say why.
+
+    A workspace stands for its deployments where none of them has an estimate.
+    """
+    if basis(found, currency) == "billed":
+        return {}
+    some = [line for line in found if line.currency == currency]
+    estimated = {line.deployment_id for line in some if line.estimated_cost is not None}
+    only_billed = {line.deployment_id for line in some if line.billed_cost is not None} - estimated
+    whole = {deployed[number].workspace for number in estimated}
+    reasons: dict[str, str] = {}
+    for line in found:
+        if line.deployment_id in only_billed:
+            one = deployed[line.deployment_id]
+            named = f"{one.workspace}/{one.name}" if one.workspace in whole else one.workspace
+            why = "unpriced" if line.unpriced_requests else "unmeasured" if line.unmeasured_requests else ""
+            reasons[named] = reasons.get(named) or why
+    return {named: why or "nothing logged" for named, why in sorted(reasons.items())}
+
+
+def without(found: Sequence[Line], deployed: Mapping[int, Deployed], currency: str) -> str:
+    """Say which deployments an estimate does not hold; empty if it holds all that were billed."""
+    return ", ".join(f"{named} ({why})" for named, why in left_out(found, deployed, currency).items())
+
+
+def left_out_notes(found: Sequence[Line], deployed: Mapping[int, Deployed]) -> list[str]:
+    """Say whose cost is known from the bill only, so that estimates and shares are without it."""
+    notes = []
+    for currency in sorted({line.currency for line in found if line.currency}):
+        named = without(found, deployed, currency)
+        if named:
+            notes.append(f"Estimates in {currency}, and shares and charts of them, are without {named}: billed only.")
+    return notes
+
+
 def why_unpriced(model: str) -> str:
     """Say why the tokens of a model have no price."""
     known = bundled().models.get(model)
@@ -78,10 +131,11 @@ def why_unpriced(model: str) -> str:
 def unattributed_note(connection: "Connection", question: Question) -> list[str]:
     """Say how many charges of the period fit no deployment; they are in no row but those of unattributed-charges."""
     first, last = day_number(question.period.first), day_number(question.period.last)
-    return [
-        f"Unattributed charges: {one.charges:,} ({text(one.cost)} {one.currency}); see unattributed-charges."
-        for one in unattributed(connection, first, last, question.as_of)
-    ]
+    notes = []
+    for one in unattributed(connection, first, last, question.as_of):
+        cost = shown(one.cost, "money")
+        notes.append(f"Unattributed charges: {one.charges:,} ({cost} {one.currency}); see unattributed-charges.")
+    return notes
 
 
 def basis(found: Sequence[Line], currency: str) -> str:
@@ -118,4 +172,5 @@ def _chart(found: Spending, question: Question, layer: Mapping[int, str], curren
         for line in found.lines
         if line.currency == currency and (amount := cost(line, side)) is not None
     ]
-    return daily_cost(f"{side.capitalize()} cost by day, {currency}", currency, list(question.period.days()), costs)
+    chart = daily_cost(f"{side.capitalize()} cost by day, {currency}", currency, list(question.period.days()), costs)
+    return chart and replace(chart, without=without(found.lines, found.deployed, currency))

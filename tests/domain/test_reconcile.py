@@ -43,16 +43,18 @@ def test_the_parts_add_up_to_the_difference_exactly(
 @pytest.mark.parametrize(
     ("logged", "billed", "cost", "state"),
     [
-        (1_000_000, "1001000", "2.002", "matched"),
-        (1_000_000, "1001002", "2.002004", "quantity-gap"),
-        (999_000, "1000000", "2", "matched"),
-        (998_999, "1000000", "2", "quantity-gap"),
+        (990_000, "1000000", "2", "matched"),
+        (989_999, "1000000", "2", "quantity-gap"),
+        (1_000_000, "990000", "1.98", "matched"),
+        (1_000_000, "989999", "1.979998", "quantity-gap"),
         (1_000_000, "1000000", "2.002", "matched"),
         (1_000_000, "1000000", "2.003", "price-gap"),
         (0, "0", "0", "matched"),
     ],
 )
-def test_a_thousandth_is_no_gap_and_a_little_more_is(logged: int, billed: str, cost: str, state: State) -> None:
+def test_a_hundredth_of_the_quantity_is_no_gap_and_a_thousandth_of_the_price_neither(
+    logged: int, billed: str, cost: str, state: State
+) -> None:
     sides = Sides(
         used=True,
         estimated_quantity=logged,

@@ -146,3 +146,21 @@ def test_unclaimed_charges_are_mentioned(filled: Filled) -> None:
     answer = filled.ask("daily-spend")
     assert answer.rows == []
     assert "Unattributed charges: 1 (1.25 USD); see unattributed-charges." in answer.notes
+
+
+def test_in_another_zone_a_note_says_where_bills_stand(filled: Filled) -> None:
+    said = "Bills are by UTC day; they stand on the day of the same date in Europe/Berlin."
+    assert said in filled.ask("daily-spend", zone="Europe/Berlin").notes
+    assert said not in filled.ask("quota-headroom", zone="Europe/Berlin").notes
+    assert not [note for note in filled.ask("daily-spend").notes if "UTC day" in note]
+
+
+def test_an_earlier_moment_of_knowledge_is_said_to_be_about_charges(filled: Filled) -> None:
+    said = "Charges are as they were known then; usage, quotas and prices as they are known now."
+    assert said in filled.ask("daily-spend", as_of=datetime(2026, 4, 1, tzinfo=UTC)).notes
+    assert said not in filled.ask("daily-spend").notes
+
+
+def test_money_in_notes_is_rounded_as_in_tables(filled: Filled) -> None:
+    filled.charge(None, MARCH, "1.23456789")
+    assert "Unattributed charges: 1 (1.23 USD); see unattributed-charges." in filled.ask("daily-spend").notes

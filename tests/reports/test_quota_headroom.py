@@ -89,3 +89,16 @@ def test_the_chart_keeps_the_largest_minute_of_every_stretch(filled: Filled) -> 
     assert (len(chart.peaks), chart.stretch) == (1_440, 5)
     assert max(peak.tokens for peak in chart.peaks) == 1_439
     assert not filled.ask("quota-headroom", charts=False).charts
+
+
+def test_a_minute_counts_from_its_first_instant_on(filled: Filled) -> None:
+    source, large = filled.source("gateway"), filled.deployment("large")
+    filled.minutes(source, large, day_of_minutes("2026-03-10", {minute: 100 + minute for minute in range(99)}))
+    p99 = [
+        only(filled.ask("quota-headroom", now=datetime(2026, 3, 10, 1, 39, 0, moment, tzinfo=UTC)))[
+            "p99_tokens_per_minute"
+        ]
+        for moment in (0, 1)
+    ]
+    # Of 99 minutes the largest is the p99, of 100 the second largest.
+    assert p99 == [198, 197]

@@ -103,3 +103,51 @@ def test_both_sides_are_compared_by_utc_day_in_any_zone(filled: Filled) -> None:
     filled.minutes(filled.source("gateway"), large, [{"minute": at("2026-03-10T23:30Z"), "prompt_tokens": 1_000_000}])
     filled.charge(large, MARCH, "2", consumed_quantity=micro(1_000_000))
     assert rows(filled.ask("reconciliation", zone="Asia/Tokyo"), "day", "state") == [(date(2026, 3, 10), "matched")]
+
+
+def test_billed_quantities_are_totalled(filled: Filled) -> None:
+    large = used(filled, prompt_tokens=2_000_000)
+    filled.charge(large, MARCH, "4", consumed_quantity=micro(2_000_000))
+    filled.charge(large, MARCH, "6", meter="output", consumed_quantity=1_500_000)
+    assert filled.ask("reconciliation").totals.counts["billed_quantity"] == 2_000_001.5
+
+
+def test_a_rounded_quantity_matches_and_its_cost_stays_in_the_split(filled: Filled) -> None:
+    large = used(filled, prompt_tokens=1_990_000)
+    filled.charge(large, MARCH, "4", consumed_quantity=micro(2_000_000))
+    found = only(filled.ask("reconciliation"))
+    assert (found["state"], found["coverage"], found["usage_difference_cost"]) == ("matched", 0.995, Decimal("0.02"))
+
+
+def test_notes_say_which_amounts_the_difference_is_of_and_what_is_left_out(filled: Filled) -> None:
+    filled.prices("mistral-small")
+    source = filled.source("gateway")
+    names = {"large": "mistral-large-2407", "small": "mistral-small", "docs": "home-made"}
+    placed = {name: filled.deployment(name, model=model) for name, model in names.items()}
+    for number in placed.values():
+        filled.minutes(source, number, [{"minute": at("2026-03-10T12:00Z"), "prompt_tokens": 1_000_000}])
+    filled.charge(placed["large"], MARCH, "2.5", consumed_quantity=micro(1_000_000))
+    filled.charge(placed["docs"], MARCH, "28.52", consumed_quantity=micro(1_000_000))
+    filled.charge(None, MARCH, "3")
+    answer = filled.ask("reconciliation", now=datetime(2026, 3, 12, tzinfo=UTC))
+    assert answer.totals.money["USD"]["difference"] == Decimal("0.5")
+    assert "Compared in USD: 2.00 of 4.00 estimated and 2.50 of 34.02 billed; the difference of 0.50 is theirs." in (
+        answer.notes
+    )
+    assert (
+        "Left out in USD: 1 not-billed-yet (2.00 estimated); 1 unattributed (3.00 billed); 1 unpriced (28.52 billed)."
+        in answer.notes
+    )
+
+
+def test_where_everything_is_compared_there_is_nothing_to_say(filled: Filled) -> None:
+    large = used(filled, prompt_tokens=2_000_000)
+    filled.charge(large, MARCH, "4", consumed_quantity=micro(2_000_000))
+    assert not [note for note in filled.ask("reconciliation").notes if "ompared" in note or "Left out" in note]
+
+
+def test_days_of_another_zone_are_said_to_be_utc_days(filled: Filled) -> None:
+    said = "Days are UTC billing days, not those of Asia/Tokyo."
+    assert said in filled.ask("reconciliation", zone="Asia/Tokyo").notes
+    assert said in filled.ask("unattributed-charges", zone="Asia/Tokyo").notes
+    assert not [note for note in filled.ask("reconciliation").notes if "UTC billing days" in note]

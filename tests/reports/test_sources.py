@@ -60,3 +60,44 @@ def test_unattributed_charges_are_listed_by_resource(filled: Filled) -> None:
     filled.charge(filled.deployment("large"), MARCH, "9")
     answer = filled.ask("unattributed-charges")
     assert rows(answer, "resource_id", "quantity", "charges", "currency") == [("/resources/None-input", 5, 1, "USD")]
+
+
+def test_one_record_of_a_far_future_does_not_make_a_source_known_that_far(filled: Filled) -> None:
+    collected = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
+    source, large = filled.source("gateway", collected_at=collected), filled.deployment("large")
+    filled.minutes(source, large, [{"minute": at("2026-03-10T11:00Z")}, {"minute": at("2026-03-10T12:06Z")}])
+    filled.minutes(source, large, [{"minute": at("2099-01-01T00:00Z"), "requests": 2}])
+    answer = filled.ask("sources")
+    assert only(answer)["known_up_to"] == collected
+    assert "In the future: 3 records of gateway; check the writer's clock." in answer.notes
+
+
+@pytest.mark.parametrize(("minute", "ahead"), [("2026-03-10T12:05Z", 0), ("2026-03-10T12:06Z", 1)])
+def test_clocks_may_differ_by_five_minutes(filled: Filled, minute: str, ahead: int) -> None:
+    source = filled.source("gateway", collected_at=datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC))
+    filled.minutes(source, filled.deployment("large"), [{"minute": at(minute)}])
+    assert [one.ahead for one in filled.ask("sources").completeness] == [ahead]
+
+
+def test_without_a_collection_a_source_is_known_up_to_now_at_most(filled: Filled) -> None:
+    filled.minutes(filled.source("gateway"), filled.deployment("large"), [{"minute": at("2099-01-01T00:00Z")}])
+    assert only(filled.ask("sources"))["known_up_to"] == NOW
+
+
+def test_what_costs_were_pulled_from_counts_as_objects(filled: Filled) -> None:
+    number = filled.pull()
+    with filled.engine.connect() as connection:
+        source = connection.scalar(sa.select(tables.cost_pull.c.source_id).where(tables.cost_pull.c.id == number))
+    for name, fingerprint in (("export.csv", "restated"), ("other.csv", "other")):
+        filled.add(
+            tables.cost_pull,
+            source_id=source,
+            object=name,
+            fingerprint=fingerprint,
+            recorded_at=NOW,
+            written_at=NOW,
+            rows=0,
+        )
+    answer = filled.ask("sources")
+    assert only(answer)["objects"] == 2
+    assert "Counts are those of all time, not of the period." in answer.notes

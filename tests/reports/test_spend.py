@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from monitor.domain.answer import DailyCost
 from monitor.domain.money import to_store
-from tests.store.filled import NOW, Filled, at, only, rows
+from tests.store.filled import MARCH, NOW, Filled, at, only, rows
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
 
@@ -83,3 +84,32 @@ def test_unpriced_days_join_the_row_that_the_bill_gives_a_currency(filled: Fille
     filled.charge(odd, date(2026, 11, 2), "1")
     found = only(filled.ask("spend", FIRST, LAST))
     assert (found["requests"], found["currency"], found["billed_cost"]) == (2, "USD", Decimal(1))
+
+
+def test_shares_and_charts_say_whose_cost_only_the_bill_knows(filled: Filled) -> None:
+    source = filled.source("gateway")
+    large = filled.deployment("large")
+    batch = filled.deployment("batch", workspace="docs-batch", model="home-made")
+    own = filled.deployment("own", model="home-made")
+    for number in (large, batch, own):
+        filled.minutes(source, number, [{"minute": at("2026-03-10T12:00Z"), "prompt_tokens": 1_000_000}])
+        filled.charge(number, MARCH, "28.52")
+    answer = filled.ask("spend", MARCH)
+    assert rows(answer, "workspace", "model", "share") == [
+        ("docs-batch", "home-made", None),
+        ("search", "home-made", None),
+        ("search", "mistral-large-2407", 1.0),
+    ]
+    (chart,) = answer.charts
+    assert isinstance(chart, DailyCost)
+    assert chart.without == "docs-batch (unpriced), search/own (unpriced)"
+    assert f"Estimates in USD, and shares and charts of them, are without {chart.without}: billed only." in answer.notes
+
+
+def test_where_nothing_is_estimated_the_bill_is_shown_whole(filled: Filled) -> None:
+    batch = filled.deployment("batch", workspace="docs-batch", model="home-made")
+    filled.charge(batch, MARCH, "28.52")
+    answer = filled.ask("spend", MARCH)
+    (chart,) = answer.charts
+    assert isinstance(chart, DailyCost)
+    assert (chart.title, chart.without, only(answer)["share"]) == ("Billed cost by day, USD", "", 1.0)
