@@ -8,7 +8,7 @@ set; `$MONITOR_STORE` is for the store what `--store` is, and relative to the wo
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from glob import escape
@@ -37,7 +37,7 @@ from monitor.config.settings import (
 )
 from monitor.config.typing_in import Misfit, convert, parse_text, struct_in
 from monitor.domain.endpoints import endpoint
-from monitor.errors import MonitorError, SettingsError, UnknownNameError
+from monitor.errors import SettingsError, UnknownNameError
 
 __all__ = [
     "Budget",
@@ -104,7 +104,12 @@ def source_kinds() -> dict[str, ModuleType]:
 
 
 def sqlite_beside(url: str, folder: Path) -> str:
-    """Make the file of a SQLite URL absolute, relative to `folder`; other URLs stay as they are."""
+    """Make the file of a SQLite URL absolute, relative to `folder`; other URLs stay as they are.
+
+    SettingsError for postgres://, which other programs take and SQLAlchemy does not.
+    """
+    if url.startswith("postgres://"):
+        raise SettingsError("store.url", "postgres:// is not the name of a kind of store", "write postgresql://")
     head, separator, rest = url.partition(":///")
     if not head.startswith("sqlite") or not separator:
         return url
@@ -117,6 +122,8 @@ def sqlite_beside(url: str, folder: Path) -> str:
 def _file(path: Path | str | None, environ: Mapping[str, str]) -> Path | None:
     asked = path or environ.get("MONITOR_CONFIG")
     if asked:
+        if Path(asked).is_dir():
+            raise SettingsError(str(asked), "is a folder", f"name the file in it, like {Path(asked) / DEFAULT_FILE}")
         if not Path(asked).is_file():
             raise SettingsError(str(asked), "there is no such settings file", "write one with: maas-monitor init")
         return Path(asked)
@@ -251,8 +258,9 @@ def _checked(struct: type[Struct], values: dict[str, Any], place: str) -> Any:
         return struct(**values)
     except Implausible as wrong:
         raise SettingsError(place, f"{wrong.field} {wrong.what}", wrong.remedy) from None
-    except MonitorError:
-        raise
+    except UnknownNameError as unknown:
+        # A kind of source knows which names there are, but not which item of the settings it is.
+        raise SettingsError(place, unknown.what, unknown.remedy) from None
     except ValueError as error:
         raise SettingsError(place, str(error), "correct it") from None
 
@@ -262,15 +270,25 @@ def _check_names(settings: Settings) -> None:
     _distinct("source", [source.name for source in settings.sources])
     _distinct("workspace", [workspace.name for workspace in settings.workspaces])
     _distinct("deployment", [f"{one.workspace}/{one.name} {one.region or ''}".rstrip() for one in settings.deployments])
+    _regions_told_apart(settings.deployments)
     _distinct("endpoint", [host for host in map(_own_host, settings.deployments) if host])
     _distinct("quota", [f"{one.workspace}/{one.deployment} from {one.effective_from}" for one in settings.quotas])
-    _distinct("price", [f"{one.model} {one.meter} {one.currency} from {one.effective_from}" for one in settings.prices])
+    _distinct("price", [f"{one.model} {one.meter} from {one.effective_from}" for one in settings.prices])
     deployments = [f"{one.workspace}/{one.name}" for one in settings.deployments]
     for quota in settings.quotas:
         if f"{quota.workspace}/{quota.deployment}" not in deployments:
             name = f"{quota.workspace}/{quota.deployment}"
             raise UnknownNameError(f"quota from {quota.effective_from}", "deployment", name, deployments)
     _distinct("channel", [channel.name for channel in settings.channels])
+
+
+def _regions_told_apart(deployments: Sequence[Deployment]) -> None:
+    """Refuse a deployment without a region beside one of its name with a region: records could belong to both."""
+    names = [f"{one.workspace}/{one.name}" for one in deployments]
+    for one in deployments:
+        name = f"{one.workspace}/{one.name}"
+        if one.region is None and names.count(name) > 1:
+            raise SettingsError(f"deployment {name!r}", "is set twice, once without a region", "give each its region")
 
 
 def _own_host(deployment: Deployment) -> str | None:

@@ -3,6 +3,7 @@
 import tomllib
 from datetime import date, datetime, time
 from decimal import Decimal
+from difflib import get_close_matches
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -45,9 +46,25 @@ def convert(value: Any, wanted: Any, *, from_text: bool = False) -> Any:
     try:
         return msgspec.convert(value, wanted, strict=True)
     except msgspec.ValidationError:
-        raise Misfit(
-            f"expected {spoken(wanted)}, got {_SPOKEN.get(type(value), 'something else')}", "correct its value"
-        ) from None
+        raise _misfit(value, wanted, options) from None
+
+
+def _misfit(value: Any, wanted: Any, options: tuple[Any, ...]) -> Misfit:
+    """Say what was expected, what came, and what to write; a name close to the value is one of ours, no secret."""
+    if isinstance(value, str) and (choices := _choices(options)):
+        near = get_close_matches(value.lower(), choices, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else "write one of them"
+        return Misfit(f"expected {spoken(wanted)}, got another text", remedy)
+    remedy = "correct its value"
+    if isinstance(value, str) and not _takes_text(options):
+        remedy = "write it without quotes"
+    elif str in options and isinstance(value, int | float | date | time):
+        remedy = "write it in quotes"
+    return Misfit(f"expected {spoken(wanted)}, got {_SPOKEN.get(type(value), 'something else')}", remedy)
+
+
+def _choices(options: tuple[Any, ...]) -> list[str]:
+    return [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
 
 
 def parse_text(text: str) -> Any:
