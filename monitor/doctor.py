@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
+from sqlalchemy.exc import DatabaseError
 
 from monitor.catalogue import bundled
 from monitor.config.settings import Later, Settings
-from monitor.domain.period import instant_of, minute_number, rfc3339
-from monitor.errors import MonitorError
+from monitor.domain.period import instant_of, minute_number
+from monitor.errors import MonitorError, counted
+from monitor.sources import cost_export
 from monitor.sources.formats import detect
 from monitor.sources.objects import Found, beginning, find
 from monitor.store import migrate
 from monitor.store.engine import open_engine, reading, writing
-from monitor.store.health import SourceHealth, damage, models_used, source_health, touch, unattributed_resources
+from monitor.store.health import SourceHealth, billed_resources, damage, models_used, source_health, told, touch
 from monitor.store.prices import price_book
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
     """Yield what is found, in the order in which things depend on each other. Leaves nothing behind."""
     yield _well("settings", f"read from {settings.file}" if settings.file else "none, defaults apply")
+    yield from _idle(settings)
     yield from _sources(settings, now)
     try:
         engine = open_engine(settings.store.url)
@@ -52,6 +55,18 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         return
     yield from _store(engine, settings, now)
     engine.dispose()
+
+
+def _idle(settings: Settings) -> Iterator[Finding]:
+    """Name the tables that are kept for a later version, lest somebody rely on them."""
+    unwatched = "do not rely on being alerted; it can stay for a later version"
+    for table, held, remedy in (
+        ("[[rule]]", settings.rules, unwatched),
+        ("[[channel]]", settings.channels, unwatched),
+        ("[azure]", settings.azure.fields, "it can stay for a later version"),
+    ):
+        if held:
+            yield _note(table, "does nothing in this version", remedy)
 
 
 def _store(engine: "Engine", settings: Settings, now: datetime) -> Iterator[Finding]:
@@ -71,6 +86,11 @@ def _store(engine: "Engine", settings: Settings, now: datetime) -> Iterator[Find
             yield from _contents(connection, settings, now)
     except MonitorError as error:
         yield _of(error)
+    except DatabaseError as error:
+        unreadable = told(engine, error)
+        if unreadable is None:
+            raise
+        yield _of(unreadable)
 
 
 def _contents(connection: "Connection", settings: Settings, now: datetime) -> Iterator[Finding]:
@@ -79,11 +99,12 @@ def _contents(connection: "Connection", settings: Settings, now: datetime) -> It
         if not isinstance(source, Later):
             yield from _collected(source, health.get(source.name), now)
     yield from _prices(connection)
-    unattributed = unattributed_resources(connection)
+    billed, unattributed = billed_resources(connection)
     if unattributed:
-        remedy = "see maas-monitor charges map"
-        yield _wrong("charges", f"{unattributed} billed resources belong to no deployment", remedy)
-    else:
+        belong = "belongs" if unattributed == 1 else "belong"
+        what = f"{counted(unattributed, 'billed resource')} {belong} to no deployment"
+        yield _wrong("charges", what, "see maas-monitor charges map")
+    elif billed:
         yield _well("charges", "every billed resource belongs to a deployment")
 
 
@@ -93,25 +114,29 @@ def _collected(source: Any, health: SourceHealth | None, now: datetime) -> Itera
         yield _note(subject, "was never collected", "run maas-monitor collect")
         return
     if health.newest is not None:
-        newest = f"newest record of {rfc3339(instant_of(health.newest))}"
+        newest = f"its newest record, of {instant_of(health.newest):%Y-%m-%d %H:%M} UTC,"
         old = minute_number(now) - health.newest > STALE_MINUTES
-        yield _note(subject, newest, "older than a day: is it still written to?") if old else _well(subject, newest)
+        yield (
+            _note(subject, f"{newest} is older than a day", "check that it is still written to")
+            if old
+            else _well(subject, f"{newest} is of the last day")
+        )
     if health.quarantined:
         remedy = "see maas-monitor quarantine list"
-        yield _wrong(subject, f"{health.quarantined:,} records could not be read", remedy)
+        yield _wrong(subject, f"{counted(health.quarantined, 'record')} could not be read", remedy)
 
 
 def _prices(connection: "Connection") -> Iterator[Finding]:
     book, known = price_book(connection), bundled().models
-    missing = []
-    for model, day in models_used(connection):
+    missing, used = [], models_used(connection)
+    for model, day in used:
         free = model in known and known[model].kind == "managed-compute"
         if not free and (book.price(model, "input", day) is None or book.price(model, "output", day) is None):
             missing.append(model)
             yield _wrong(
                 f"model {model or 'unknown'!r}", "has no price", "add a [[price]], or a [[deployment]] naming its model"
             )
-    if not missing:
+    if used and not missing:
         yield _well("prices", "every model that was used has one")
 
 
@@ -130,7 +155,10 @@ def _sources(settings: Settings, now: datetime) -> Iterator[Finding]:
 
 
 def _files(source: Any, subject: str) -> Iterator[Finding]:
-    found = sorted(find(source.path, source.name), key=lambda one: one.modified_ns, reverse=True)
+    found = sorted(find(source.path, subject), key=lambda one: one.modified_ns, reverse=True)
+    if not found and source.kind == cost_export.KIND:
+        yield _note(subject, f"no cost export matches {source.path} yet", "have Azure export costs there")
+        return
     if not found:
         yield _wrong(subject, f"no file matches {source.path}", "correct its path, or wait for the first file")
         return
@@ -141,7 +169,7 @@ def _files(source: Any, subject: str) -> Iterator[Finding]:
             bad += 1
             yield finding
     if not bad:
-        yield _well(subject, f"{len(found):,} files, readable")
+        yield _well(subject, f"{counted(len(found), 'file')}, readable")
 
 
 def _file(source: Any, subject: str, found: Found) -> Finding | None:

@@ -4,6 +4,11 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Say how many there are of something, as in "1 file" and "1,200 files"."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 class MonitorError(Exception):
     """Something an operator can mend, told in one line.
 

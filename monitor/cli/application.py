@@ -32,6 +32,9 @@ VERBS = {
 }
 """Module and one-line help of every verb; a test holds them against the modules, which --help does not import."""
 
+LATER = ("serve", "alerts")
+"""Verbs of a later version."""
+
 
 class Application(Verbs):
     """The group of all verbs; imports a verb's module when the verb is asked for, and tells every error in one line."""
@@ -143,6 +146,7 @@ def _line(text: str) -> str:
 @click.command(
     cls=Application,
     params=GLOBAL_OPTIONS,
+    later=LATER,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit status: 0 done, 1 a check found something, 2 wrong usage or settings, 3 a source or the store out of "
     "reach, 4 records were quarantined under --strict.",

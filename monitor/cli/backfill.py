@@ -1,6 +1,7 @@
 """`backfill`: a past range of one source, again."""
 
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,10 @@ from monitor.cli import output
 from monitor.cli.collect import format_option, strict_option, tell
 from monitor.cli.days import Given, asked
 from monitor.cli.invocation import Invocation, Verb, opened
+from monitor.errors import SettingsError, UnknownNameError
+
+if TYPE_CHECKING:
+    from monitor.config.settings import Settings
 
 
 @click.command("backfill", cls=Verb)
@@ -26,8 +31,22 @@ def backfill_command(invocation: Invocation, /, source: str, form: str, strict: 
     from monitor.collect import collect_range
 
     settings = invocation.settings()
+    _refuse(settings, source)
     period = asked(Given(since=typed["since"], to=typed["to"]), now=invocation.now, zone=UTC)
     assert period is not None
     with opened(settings) as engine, output.progress() as progress:
         result = collect_range(engine, settings, source, period=period, now=invocation.now, progress=progress)
     return tell([result], form, strict=strict)
+
+
+def _refuse(settings: "Settings", name: str) -> None:
+    """Refuse a source that is not there, and one of which there is never anything to backfill."""
+    kinds = {source.name: source.kind for source in settings.sources}
+    if name not in kinds:
+        raise UnknownNameError("backfill", "source", name, list(kinds))
+    if kinds[name] == "cost-export":
+        raise SettingsError(
+            f"backfill: source {name!r}",
+            "cost exports always replace whole days, so there is nothing to backfill",
+            "put the export where the source reads, then run maas-monitor collect",
+        )

@@ -5,9 +5,19 @@ import click
 from monitor.cli import output
 from monitor.cli.collect import format_option
 from monitor.cli.invocation import Invocation, Verb, Verbs, opened
+from monitor.domain.answer import Column, Row
 from monitor.errors import SettingsError
 
-COLUMNS = ("resource", "models", "first_day", "last_day", "rows", "billed_cost", "currency", "why")
+COLUMNS = (
+    Column("resource", "text", "Resource"),
+    Column("models", "text", "Models"),
+    Column("first_day", "day", "First day"),
+    Column("last_day", "day", "Last day"),
+    Column("charges", "count", "Charges"),
+    Column("billed_cost", "money", "Billed"),
+    Column("currency", "text", "Cur."),
+    Column("why", "text", "Why"),
+)
 
 
 @click.group("charges", cls=Verbs)
@@ -39,32 +49,35 @@ def map_command(invocation: Invocation, /, resource: str | None, form: str, remo
 
 
 def _list(invocation: Invocation, form: str) -> None:
-    from monitor.domain.money import text
     from monitor.domain.period import day_of
+    from monitor.reporting.presenting.cells import exact
     from monitor.store.attribution import unattributed
     from monitor.store.engine import reading
 
     with opened(invocation.settings()) as engine, reading(engine) as connection:
         found = unattributed(connection, 0, 1_000_000)
-    rows = [
-        [
+    rows: list[Row] = [
+        (
             one.resource_id,
             ", ".join(sorted(one.models)),
-            str(day_of(one.first_day)),
-            str(day_of(one.last_day)),
+            day_of(one.first_day),
+            day_of(one.last_day),
             one.rows,
-            text(cost),
+            cost,
             currency,
             one.attribution or "nobody named it",
-        ]
+        )
         for one in found
         for currency, cost in one.costs.items()
     ]
     if form == "json":
-        output.as_json({"rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows]})
+        names = [column.name for column in COLUMNS]
+        output.as_json({"rows": [dict(zip(names, map(exact, row), strict=True)) for row in rows]})
     elif rows:
-        output.table(COLUMNS, rows, right=("rows", "billed_cost"))
-        click.echo("Say whose one is: maas-monitor charges map RESOURCE --workspace W --deployment D")
+        # The last segment of an id is what this command takes; the whole of it would fill the line.
+        short = [(str(whole).rpartition("/")[2], *rest) for whole, *rest in rows]
+        output.table(COLUMNS, short, spare=("why", "first_day", "last_day", "models"))
+        click.echo("\nSay whose one is: maas-monitor charges map RESOURCE --workspace W --deployment D")
     else:
         click.echo("Every charge belongs to a deployment.")
 

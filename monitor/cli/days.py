@@ -11,7 +11,8 @@ from monitor.domain.period import Period, month
 from monitor.errors import SettingsError
 
 FORMS = "write YYYY-MM-DD, today or yesterday"
-
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+"""Nothing was billed before; and days near the ends of the calendar cannot be moved into every time zone."""
 
 Callback = TypeVar("Callback", bound=Callable[..., object])
 
@@ -48,10 +49,10 @@ def asked(given: Given, *, now: datetime, zone: tzinfo) -> Period | None:
     if given.month:
         return named_month(given.month, zone)
     if given.day:
-        first = last = parse_day(given.day, today)
+        first = last = parse_day(given.day, today, "--day")
     elif given.since or given.to:
-        last = parse_day(given.to, today) if given.to else today
-        first = parse_day(given.since, today) if given.since else last.replace(day=1)
+        last = parse_day(given.to, today, "--to") if given.to else today
+        first = parse_day(given.since, today, "--from") if given.since else last.replace(day=1)
     else:
         return None
     if last < first:
@@ -67,20 +68,22 @@ def default(now: datetime, zone: tzinfo) -> Period:
 def named_month(text: str, zone: tzinfo) -> Period:
     """Return the month written YYYY-MM."""
     try:
-        return month(date.fromisoformat(f"{text}-01"), zone)
+        first = date.fromisoformat(f"{text}-01")
     except ValueError:
         raise SettingsError("--month", f"{text!r} is not a month", "write YYYY-MM") from None
+    return month(_plausible(first, text, "--month"), zone)
 
 
-def parse_day(text: str, today: date) -> date:
-    """Return the day written YYYY-MM-DD, today or yesterday."""
+def parse_day(text: str, today: date, option: str) -> date:
+    """Return the day written YYYY-MM-DD, today or yesterday; SettingsError names the option it was given for."""
     relative = {"today": today, "yesterday": today - timedelta(days=1)}
     if text.lower() in relative:
         return relative[text.lower()]
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise SettingsError("day", f"{text!r} is not a day", FORMS) from None
+        raise SettingsError(option, f"{text!r} is not a day", FORMS) from None
+    return _plausible(day, text, option)
 
 
 def parse_instant(text: str) -> datetime:
@@ -89,8 +92,16 @@ def parse_instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError("--as-of", f"{text!r} is not a time", "write 2026-11-05 or 2026-11-05T12:00:00Z") from None
+    _plausible(instant.date(), text, "--as-of")
     if len(text) == len("2026-11-05"):
         return Period(first=instant.date(), last=instant.date()).end
     if instant.tzinfo is None:
         raise SettingsError("--as-of", "has no time zone", "end it with Z or an offset like +01:00")
     return instant
+
+
+def _plausible(day: date, text: str, option: str) -> date:
+    """Return the day; SettingsError if its year can only be a slip of the keyboard."""
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise SettingsError(option, f"{text!r} is out of range", f"write a year from {FIRST_YEAR} to {LAST_YEAR}")
+    return day

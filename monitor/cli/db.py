@@ -2,8 +2,9 @@
 
 import click
 
-from monitor.cli.invocation import Invocation, Verb, Verbs, opened
+from monitor.cli.invocation import Invocation, Verb, Verbs, opened, opened_as_is
 from monitor.cli.status import DONE, FOUND
+from monitor.errors import counted
 
 
 @click.group("db", cls=Verbs)
@@ -16,13 +17,11 @@ def db_command() -> None:
 def upgrade(invocation: Invocation) -> None:
     """Bring the schema to what this version needs; an empty store is filled."""
     from monitor.store import migrate
-    from monitor.store.engine import open_engine
 
-    engine = open_engine(invocation.settings().store.url)
-    before = migrate.current(engine)
-    migrate.upgrade(engine)
-    after = migrate.current(engine)
-    engine.dispose()
+    with opened_as_is(invocation.settings()) as engine:
+        before = migrate.current(engine)
+        migrate.upgrade(engine)
+        after = migrate.current(engine)
     click.echo(
         f"The schema is {after}, as it was."
         if before == after
@@ -35,11 +34,9 @@ def upgrade(invocation: Invocation) -> None:
 def current(invocation: Invocation) -> None:
     """Tell which schema the store has, and which this version needs."""
     from monitor.store import migrate
-    from monitor.store.engine import open_engine
 
-    engine = open_engine(invocation.settings().store.url)
-    click.echo(f"{migrate.current(engine) or 'empty'} (this version needs {migrate.head()})")
-    engine.dispose()
+    with opened_as_is(invocation.settings()) as engine:
+        click.echo(f"{migrate.current(engine) or 'empty'} (this version needs {migrate.head()})")
 
 
 @db_command.command("check", cls=Verb)
@@ -82,12 +79,19 @@ def prune(invocation: Invocation) -> None:
     """
     from datetime import timedelta
 
-    from monitor.domain.period import minute_number
+    from monitor.domain.period import instant_of, minute_number
     from monitor.store.engine import writing
     from monitor.store.usage import prune as pruned
+    from monitor.store.usage import pruned_before
 
     settings = invocation.settings()
     before = invocation.now - timedelta(days=settings.store.keep_events_days)
     with opened(settings) as engine, writing(engine) as connection:
         dropped = pruned(connection, minute_number(before))
-    click.echo(f"Dropped {dropped:,} requests from before {before:%Y-%m-%d %H:%M} UTC; their sums stay.")
+        horizon = pruned_before(connection)
+    click.echo(f"Dropped {counted(dropped, 'request')} from before {before:%Y-%m-%d %H:%M} UTC; their sums stay.")
+    if horizon:
+        click.echo(
+            f"From now on records from before {instant_of(horizon):%Y-%m-%d %H:%M} UTC are refused as too old, because "
+            "a repetition among them could no longer be told."
+        )

@@ -6,9 +6,10 @@ import click
 
 from monitor.cli.days import named_month, parse_instant
 from monitor.cli.invocation import Invocation, Verb, Verbs, opened
+from monitor.errors import counted
 
 
-@click.group("export", cls=Verbs)
+@click.group("export", cls=Verbs, later=("focus",))
 def export_command() -> None:
     """Write finance files, with a manifest beside each."""
 
@@ -34,5 +35,8 @@ def charges(invocation: Invocation, month: str, target: Path, as_of: str | None)
     known_at = parse_instant(as_of) if as_of else None
     with opened(invocation.settings()) as engine, reading(engine) as connection:
         manifest = export_charges(connection, period, target, now=invocation.now, as_of=known_at)
+    if manifest["state"] == "missing":
+        click.echo(f"Wrote {target} without rows: no charges are known of {month}.")
+        return
     sums = ", ".join(f"{cost} {currency}" for currency, cost in manifest["billed_cost"].items()) or "nothing"
-    click.echo(f"Wrote {target}: {manifest['rows']:,} charges, {sums}; the month is {manifest['state']}.")
+    click.echo(f"Wrote {target}: {counted(manifest['rows'], 'charge')}, {sums}; the month is {manifest['state']}.")

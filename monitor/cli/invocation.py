@@ -15,12 +15,15 @@ import click
 from msgspec import Struct, structs
 
 from monitor.cli import logs
-from monitor.errors import UnknownNameError
+from monitor.errors import SettingsError, UnknownNameError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from monitor.config.settings import Settings
+
+FILLING = ("collect", "import")
+"""Verbs that begin a store where there is none."""
 
 LEVELS = ["debug", "info", "warning", "error"]
 
@@ -93,6 +96,11 @@ class Verbs(click.Group):
 
     command_class = Verb
 
+    def __init__(self, *positional: Any, later: tuple[str, ...] = (), **keywords: Any) -> None:
+        """`later`: commands that the contract promises and this version does not bring."""
+        super().__init__(*positional, **keywords)
+        self.later = later
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -100,6 +108,9 @@ class Verbs(click.Group):
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             subject = ctx.command_path.removeprefix("maas-monitor").strip() or "usage"
+            if name in self.later:
+                whole = f"{ctx.command_path} {name}".removeprefix("maas-monitor ")
+                raise SettingsError(whole, "is not in this version", f"see {ctx.command_path} --help for what is")
             raise UnknownNameError(subject, "command", name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
@@ -115,11 +126,46 @@ def begin(context: click.Context) -> None:
 def opened(settings: "Settings") -> Iterator["Engine"]:
     """Open the store of the settings, filled or refused as its schema demands, and close it at the end."""
     from monitor.store import migrate
+
+    _refuse_to_begin(settings)
+    with opened_as_is(settings) as engine:
+        migrate.require_current(engine)
+        yield engine
+
+
+@contextmanager
+def opened_as_is(settings: "Settings") -> Iterator["Engine"]:
+    """Open the store of the settings, whatever its schema, and close it; an unreadable one is named in the error."""
+    from sqlalchemy.exc import DatabaseError
+
     from monitor.store.engine import open_engine
+    from monitor.store.health import told
 
     engine = open_engine(settings.store.url)
     try:
-        migrate.require_current(engine)
         yield engine
+    except DatabaseError as error:
+        raise told(engine, error) or error from error
     finally:
         engine.dispose()
+
+
+def _refuse_to_begin(settings: "Settings") -> None:
+    """Refuse to make an empty store where nobody asked for one: only verbs that fill a store begin the default one."""
+    from monitor.config.settings import Store
+
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name in FILLING or settings.file or _named_store(context):
+        return
+    default = Path.cwd() / Store().url.removeprefix("sqlite:///")
+    if settings.store.url == f"sqlite:///{default}" and not default.exists():
+        raise SettingsError(
+            "store",
+            f"there are neither settings nor a store in {default.parent}",
+            "run maas-monitor init or add --store URL",
+        )
+
+
+def _named_store(context: click.Context) -> bool:
+    invocation = context.find_object(Invocation)
+    return bool(invocation and invocation.store)

@@ -14,26 +14,28 @@ import click
 from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
-    from monitor.domain.answer import Answer
+    from monitor.domain.answer import Answer, Column, Row
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters that could move the cursor or change a terminal's state; names come from other people's logs."""
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
-    """Print rows under their columns; on a terminal as wide as it is, elsewhere never cut."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def table(
+    columns: "Sequence[Column | str]", rows: "Sequence[Row] | list[list[Any]]", *, spare: Sequence[str] = ()
+) -> None:
+    """Print rows under their columns as reports look; a column given as text is one of text under that name.
 
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(cell(value)) for value in row))
-    width = None if sys.stdout.isatty() else _width(columns, rows)
-    Console(file=sys.stdout, width=width, color_system=_colors()).print(drawn)
+    A terminal too narrow for them loses the `spare` columns, in their order; elsewhere nothing is ever left out.
+    """
+    from monitor.cli.tables import laid_out
+    from monitor.domain.answer import Column
+
+    described = [Column(one, "text", one.capitalize()) if isinstance(one, str) else one for one in columns]
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    color = terminal and _colors() is not None
+    for line in laid_out(described, [tuple(row) for row in rows], width=width, color=color, spare=spare):
+        click.echo(line)
 
 
 def answer(answered: "Answer", form: str) -> None:
@@ -63,9 +65,15 @@ def as_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def complain(error: MonitorError) -> None:
-    """Tell an error that does not end the run, in the same form as one that does."""
-    click.echo("maas-monitor: " + " ".join(str(error).split()), err=True)
+def complain(error: MonitorError, source: str = "") -> None:
+    """Tell an error that does not end the run, in the same form as one that does; a bare source's name is called so."""
+    subject = f"source {source!r}" if source and error.subject == source else error.subject
+    warn(f"{subject}: {error.what}: {error.remedy}")
+
+
+def warn(text: str) -> None:
+    """Tell something on stderr in one line."""
+    click.echo("maas-monitor: " + " ".join(text.split()), err=True)
 
 
 @contextmanager
@@ -100,10 +108,3 @@ def progress() -> Iterator[Callable[[str, int], None] | None]:
             bar.advance(tasks[source], size)
 
         yield advance
-
-
-def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    from rich.cells import cell_len
-
-    widest = [max([cell_len(column), *(cell_len(cell(row[at])) for row in rows)]) for at, column in enumerate(columns)]
-    return sum(widest) + 3 * len(columns) + 2

@@ -1,12 +1,27 @@
 """`quarantine`: records that could not be read."""
 
+import os
+from datetime import datetime
+from pathlib import Path
+
 import click
 
 from monitor.cli import output
 from monitor.cli.collect import format_option, strict_option, tell
 from monitor.cli.invocation import Invocation, Verb, Verbs, opened
+from monitor.cli.status import DONE
+from monitor.domain.answer import Column
+from monitor.errors import counted
 
-COLUMNS = ("source", "object", "position", "length", "reason", "recorded_at")
+COSTS = "cost-export"
+COLUMNS = (
+    Column("source", "text", "Source"),
+    Column("object", "text", "Object"),
+    Column("position", "text", "First at"),
+    Column("records", "count", "Records"),
+    Column("reason", "text", "Reason"),
+    Column("recorded_at", "instant", "Last seen (UTC)"),
+)
 
 
 @click.group("quarantine", cls=Verbs)
@@ -19,19 +34,68 @@ def quarantine_command() -> None:
 @format_option
 @click.pass_obj
 def list_quarantine(invocation: Invocation, limit: int, form: str) -> None:
-    """List what could not be read, the newest first."""
-    from monitor.domain.period import rfc3339
+    """List what could not be read, the newest first.
+
+    The table has one line for each object and reason; JSON has every record.
+    """
+    if form == "json":
+        _list_all(invocation, limit)
+        return
+    from monitor.store.engine import reading
+    from monitor.store.quarantine import count_quarantined, quarantined_alike
+
+    with opened(invocation.settings()) as engine, reading(engine) as connection:
+        total, groups = count_quarantined(connection), quarantined_alike(connection, limit)
+    if not total:
+        click.echo("Nothing is in quarantine.")
+        return
+    rows = [
+        (one.source, _near(one.object), _place(one.kind, one.position), one.records, one.reason, one.recorded_at)
+        for one in groups
+    ]
+    output.table(COLUMNS, rows, spare=("recorded_at", "source"))
+    shown = sum(one.records for one in groups)
+    click.echo(f"\n{total:,} in quarantine." if shown == total else f"\n{shown:,} of {total:,} in quarantine.")
+
+
+def _list_all(invocation: Invocation, limit: int) -> None:
     from monitor.store.engine import reading
     from monitor.store.quarantine import count_quarantined, quarantined
 
     with opened(invocation.settings()) as engine, reading(engine) as connection:
         total, records = count_quarantined(connection), quarantined(connection, limit)
-    rows = [[one.source, one.object, one.position, one.length, one.reason, rfc3339(one.recorded_at)] for one in records]
-    if form == "json":
-        output.as_json({"total": total, "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows]})
-        return
-    output.table(COLUMNS, rows, right=("position", "length"))
-    click.echo(f"{total:,} in quarantine." if len(rows) == total else f"{len(rows):,} of {total:,} in quarantine.")
+    rows = [
+        {
+            "source": one.source,
+            "object": one.object,
+            "position": one.position,
+            "unit": "row" if one.kind == COSTS else "byte",
+            "length": one.length,
+            "reason": one.reason,
+            "recorded_at": _second(one.recorded_at),
+        }
+        for one in records
+    ]
+    output.as_json({"total": total, "rows": rows})
+
+
+def _second(instant: datetime) -> str:
+    from monitor.domain.period import rfc3339
+
+    return rfc3339(instant.replace(microsecond=0))
+
+
+def _place(kind: str, position: int) -> str:
+    """Say where in its object a record lies; a cost export that cannot be read at all lies at row 0."""
+    if kind != COSTS:
+        return f"byte {position:,}"
+    return f"row {position:,}" if position else "whole file"
+
+
+def _near(path: str) -> str:
+    """Write a path below the working directory as people type it there."""
+    here = f"{Path.cwd()}{os.sep}"
+    return path.removeprefix(here)
 
 
 @quarantine_command.command("retry", cls=Verb)
@@ -41,8 +105,21 @@ def list_quarantine(invocation: Invocation, limit: int, form: str) -> None:
 def retry(invocation: Invocation, form: str, strict: bool) -> int:
     """Read again what could not be read, as this version understands it; what can be read now leaves the quarantine."""
     from monitor.collect.retry import retry_quarantine
+    from monitor.store.engine import reading
+    from monitor.store.quarantine import count_quarantined
 
     settings = invocation.settings()
     with opened(settings) as engine:
         results = retry_quarantine(engine, settings, now=invocation.now)
-    return tell(results, form, strict=strict)
+        with reading(engine) as connection:
+            waiting = count_quarantined(connection, COSTS)
+    if form == "json" or results:
+        status = tell(results, form, strict=strict, rows_waiting_for_a_corrected_export=waiting)
+    else:
+        status = DONE
+    if form != "json" and waiting:
+        wait = "waits" if waiting == 1 else "wait"
+        click.echo(f"{counted(waiting, 'row')} of cost exports {wait} for a corrected export: put one beside the old.")
+    elif form != "json" and not results:
+        click.echo("Nothing is in quarantine.")
+    return status

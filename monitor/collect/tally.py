@@ -1,5 +1,6 @@
 """What a collection counts while it runs, and what it tells in the end."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,10 @@ from datetime import datetime
 from msgspec import structs
 
 from monitor.errors import MonitorError
+from monitor.sources import cost_export
 from monitor.store.progress import Counts
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int], None]
 """Told the source and how many bytes of it were just read."""
@@ -46,6 +50,10 @@ class Tally:
         """Add what a transaction has just committed."""
         self.counts.add(counts)
         self.ignored.update(ignored)
+        # A source of costs is committed export by export, of which there are few; logs come in any number of batches.
+        whole, level = ("export", logging.INFO) if self.kind == cost_export.KIND else ("batch", logging.DEBUG)
+        said = {"source": self.source, **structs.asdict(counts)}
+        logger.log(level, "%s: %s of %d read, %d stored", self.source, whole, counts.read, counts.stored, extra=said)
         if self._progress:
             self._progress(self.source, counts.bytes)
 

@@ -7,10 +7,11 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from monitor.domain.period import day_of
+from monitor.errors import UnreachableError
 from monitor.store.tables import charge, charged_resource, deployment, meta, quarantine, source, usage_day, usage_minute
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Engine
 
 
 class SourceHealth(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,22 @@ def damage(connection: "Connection") -> str | None:
         return None
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     return None if found == "ok" else str(found)
+
+
+def told(engine: "Engine", error: sa.exc.DatabaseError) -> UnreachableError | None:
+    """Return what an operator should know of a store that cannot be read; None if the error is of another sort.
+
+    The driver knows two kinds: a file that is no database at all, and one that is damaged.
+    """
+    said = getattr(error.orig, "sqlite_errorname", "")
+    remedies = {
+        "SQLITE_NOTADB": "name another store by --store or store.url, or move this file away and collect again",
+        "SQLITE_CORRUPT": "restore a backup, or move this file away and collect again",
+    }
+    if said not in remedies:
+        return None
+    what = str(error.orig).strip().splitlines()[0]
+    return UnreachableError(str(engine.url.database), what, remedies[said])
 
 
 def touch(connection: "Connection") -> None:
@@ -60,11 +77,14 @@ def models_used(connection: "Connection") -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def unattributed_resources(connection: "Connection") -> int:
-    """Count the billed model resources that belong to no deployment."""
+def billed_resources(connection: "Connection") -> tuple[int, int]:
+    """Count the billed model resources, and those of them that belong to no deployment."""
+    number = charged_resource.c.id
+    nobodys = sa.case((charged_resource.c.deployment_id.is_(None), number))
     query = (
-        sa.select(sa.func.count(sa.distinct(charged_resource.c.id)))
-        .join(charge, charge.c.resource == charged_resource.c.id)
-        .where(charged_resource.c.deployment_id.is_(None), charge.c.superseded_at.is_(None), charge.c.marketplace)
+        sa.select(sa.func.count(sa.distinct(number)), sa.func.count(sa.distinct(nobodys)))
+        .join(charge, charge.c.resource == number)
+        .where(charge.c.superseded_at.is_(None), charge.c.marketplace)
     )
-    return int(connection.scalar(query) or 0)
+    billed, unattributed = connection.execute(query).one()
+    return int(billed), int(unattributed)

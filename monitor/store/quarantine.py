@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
-    """One record that could not be read: its object, its place there in bytes, and the reason."""
+    """One record that could not be read: its object, its place there (monitor.sources: bytes, or rows of exports)."""
 
     source: str
+    kind: str
     object: str
     position: int
     length: int
@@ -28,6 +29,7 @@ def quarantined(connection: "Connection", limit: int | None = None) -> list[SetA
     query = (
         sa.select(
             source.c.name.label("source"),
+            source.c.kind,
             quarantine.c.name.label("object"),
             quarantine.c.position,
             quarantine.c.length,
@@ -41,9 +43,42 @@ def quarantined(connection: "Connection", limit: int | None = None) -> list[SetA
     return [SetAside(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public accessor
 
 
-def count_quarantined(connection: "Connection") -> int:
-    """Count what is in quarantine."""
-    return int(connection.scalar(sa.select(sa.func.count()).select_from(quarantine)) or 0)
+class Alike(Struct, frozen=True, kw_only=True):
+    """The records of one object that could not be read for one reason: how many, the first place, the last time."""
+
+    source: str
+    kind: str
+    object: str
+    reason: str
+    records: int
+    position: int
+    recorded_at: datetime
+
+
+def quarantined_alike(connection: "Connection", limit: int | None = None) -> list[Alike]:
+    """Return what is in quarantine by object and reason, the newest first."""
+    keys = source.c.name.label("source"), source.c.kind, quarantine.c.name.label("object"), quarantine.c.reason
+    query = (
+        sa.select(
+            *keys,
+            sa.func.count().label("records"),
+            sa.func.min(quarantine.c.position).label("position"),
+            sa.func.max(quarantine.c.recorded_at).label("recorded_at"),
+        )
+        .join(source, source.c.id == quarantine.c.source_id)
+        .group_by(source.c.name, source.c.kind, quarantine.c.name, quarantine.c.reason)
+        .order_by(sa.func.max(quarantine.c.id).desc())
+        .limit(limit)
+    )
+    return [Alike(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public accessor
+
+
+def count_quarantined(connection: "Connection", kind: str | None = None) -> int:
+    """Count what is in quarantine, of all sources or of those of one kind."""
+    query = sa.select(sa.func.count()).select_from(quarantine)
+    if kind:
+        query = query.join(source, source.c.id == quarantine.c.source_id).where(source.c.kind == kind)
+    return int(connection.scalar(query) or 0)
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
