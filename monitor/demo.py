@@ -3,7 +3,6 @@
 The sample's clock stands on the Monday after its week, so that a run shows the same in any year.
 """
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from monitor.collect import collect
 from monitor.collect.tally import SourceResult
 from monitor.config import load
 from monitor.domain.answer import Answer
-from monitor.domain.period import Period
+from monitor.domain.period import Period, month
 from monitor.errors import MonitorError
 from monitor.reporting.presenting import render
 from monitor.sample.folder import write_sample
@@ -31,8 +30,10 @@ NOW = datetime(2026, 11, 9, 8, tzinfo=UTC)
 SHOWN = ("daily-spend", "quota-headroom", "throttle-events")
 
 
-def run(target: Path, show: Callable[[Answer], None]) -> None:
-    """Do everything below `target` and `show` what matters; a folder of an earlier run is taken up where it is.
+def run(target: Path, show: Callable[[Answer], None]) -> str:
+    """Do everything below `target`, `show` what matters and return what to say in the end.
+
+    A folder of an earlier run is taken up where it is.
 
     The environment overrides nothing here: the sample must not get into a store that is meant for something else.
 
@@ -51,7 +52,7 @@ def run(target: Path, show: Callable[[Answer], None]) -> None:
         show(answers[name])
     for name, answer in answers.items():
         _write(answer, target / "reports" / name)
-    _tell_what_next(target)
+    return _what_next(target)
 
 
 def _refuse_errors(results: list[SourceResult]) -> None:
@@ -61,7 +62,8 @@ def _refuse_errors(results: list[SourceResult]) -> None:
 
 
 def _ask(engine: "Engine", settings: "Settings", name: str) -> Answer:
-    period = Period(first=WEEK[0], last=WEEK[-1])
+    # Budgets and forecasts are of whole months.
+    period = month(WEEK[0]) if name == "spend" else Period(first=WEEK[0], last=WEEK[-1])
     return reporting.run(engine, settings, name, period=period, now=NOW)
 
 
@@ -72,10 +74,10 @@ def _write(answer: Answer, target: Path) -> None:
             stream.write(render(answer, form))
 
 
-def _tell_what_next(target: Path) -> None:
+def _what_next(target: Path) -> str:
     reports = target / "reports"
-    sys.stdout.write(f"""
-Every report of the week is in {reports}, as HTML and CSV; start with {reports / "daily-spend.html"}
+    return f"""\
+Every report of the week (spend: of its month) is in {reports}, as HTML and CSV; see {reports / "daily-spend.html"}
 Settings, store, logs and costs are in {target}. Go there and try: maas-monitor report reconciliation --month 2026-11
 The bill also has a charge that nobody claims: maas-monitor charges map
-""")
+"""

@@ -35,7 +35,8 @@ def demo_command(invocation: Invocation, /, keep: Path | None, serve: bool) -> N
         raise SettingsError("demo", "has settings and a store of its own", "leave out --config and --store")
     from monitor.demo import run
 
-    run(keep or Path(tempfile.mkdtemp(prefix="maas-monitor-demo-")), _show)
+    said = run(keep or Path(tempfile.mkdtemp(prefix="maas-monitor-demo-")), _show)
+    click.echo(said, nl=False)
 
 
 def _show(answer: "Answer") -> None:
