@@ -250,6 +250,34 @@ REFUSED = [
     (DEPLOYMENT + "tokens_per_minute = 0", "deployment 'd': tokens_per_minute is 0: write a whole number from 1 on"),
     (DEPLOYMENT + DEPLOYMENT, "deployment 'w/d': is set twice"),
     (
+        DEPLOYMENT + 'region = "eastus2"\n' + DEPLOYMENT,
+        "deployment 'w/d': is set twice, once without a region: give each its region",
+    ),
+    (
+        '[[source]]\nname = "a"\nkind = "files"\npath = "x"\nformat = "litelm"',
+        "source 'a': no format named 'litelm': did you mean 'litellm'?",
+    ),
+    (
+        '[report]\ntimezone = "europe/berlin"',
+        "report: timezone 'europe/berlin' is not a time zone: did you mean 'Europe/",
+    ),
+    (
+        '[store]\nurl = "postgres://me@db/x"',
+        "store.url: postgres:// is not the name of a kind of store: write postgresql",
+    ),
+    (
+        PRICE.replace("1000", '"1000"') + 'amount = "1"',
+        "price 1: per: expected a whole number, got text: write it without quotes",
+    ),
+    (
+        PRICE.replace("input", "inpt") + 'amount = "1"',
+        "price 1: meter: expected one of 'input', ",
+    ),
+    (
+        (PRICE + 'amount = "1"\ncurrency = "EUR"\n') + (PRICE + 'amount = "1"\n'),
+        "price 'm input from 2024-11-01': is set twice",
+    ),
+    (
         DEPLOYMENT
         + 'endpoint = "d.eastus2.models.ai.azure.com"\n'
         + DEPLOYMENT.replace('"d"', '"e"')
@@ -288,6 +316,20 @@ def test_a_price_may_be_a_whole_number_and_any_factor_of_ten(here: Path) -> None
 def test_deployments_may_share_the_host_of_an_account(here: Path) -> None:
     shared = 'endpoint = "https://team.services.ai.azure.com/models"\n'
     assert len(read(DEPLOYMENT + shared + DEPLOYMENT.replace('"d"', '"e"') + shared).deployments) == 2
+
+
+def test_deployments_of_one_name_may_stand_in_several_regions(here: Path) -> None:
+    text = DEPLOYMENT + 'region = "eastus2"\n' + DEPLOYMENT + 'region = "swedencentral"\n'
+    assert [one.region for one in read(text).deployments] == ["eastus2", "swedencentral"]
+
+
+def test_a_misspelt_choice_is_answered_with_the_nearest(here: Path) -> None:
+    assert refused(PRICE.replace("input", "inpt") + 'amount = "1"').endswith("got another text: did you mean 'input'?")
+
+
+def test_a_folder_is_no_settings_file(here: Path) -> None:
+    with pytest.raises(MonitorError, match=r"is a folder: name the file in it, like .*monitor\.toml"):
+        load(here, {})
 
 
 def test_a_file_that_is_not_text_is_refused(here: Path) -> None:

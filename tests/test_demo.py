@@ -67,6 +67,19 @@ def test_it_writes_every_report_as_html_and_csv(kept: tuple[Path, str]) -> None:
     assert written == {f"{name}{ending}" for name in reports() for ending in (".html", ".csv")}
 
 
+def test_spend_is_written_for_the_month_with_budgets_and_forecasts(kept: tuple[Path, str]) -> None:
+    with (kept[0] / "reports" / "spend.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert any(row["budget"] and row["budget_used"] for row in found)
+    assert all(row["forecast_cost"] for row in found if row["estimated_cost"])
+
+
+def test_one_empty_line_stands_before_what_to_do_next(kept: tuple[Path, str]) -> None:
+    before, _, _ = kept[1].partition("Every report of the week")
+    assert before.endswith("\n\n")
+    assert not before.endswith("\n\n\n")
+
+
 def test_a_second_run_in_the_same_folder_says_and_leaves_the_same(kept: tuple[Path, str]) -> None:
     folder, said = kept
     before = {path: path.read_bytes() for path in (folder / "reports").iterdir()}
