@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from monitor.domain.answer import Column, Found, Question, Row
 from monitor.domain.period import instant_of
-from monitor.reporting.loads import Loaded, charts, loads
+from monitor.reporting.loads import Loaded, charts, loads, undrawn
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -37,7 +37,9 @@ COLUMNS = (
 def answer(connection: "Connection", question: Question) -> Found:
     """Answer with one row per deployment that was used, the least headroom first."""
     found = sorted(loads(connection, question), key=_least_headroom)
-    return Found(rows=[_row(one) for one in found], charts=charts(connection, question, found))
+    return Found(
+        rows=[_row(one) for one in found], charts=charts(connection, question, found), notes=undrawn(question, found)
+    )
 
 
 def _least_headroom(one: Loaded) -> tuple[float, str, str]:

@@ -42,7 +42,7 @@ COLUMNS = (
     Column("coverage", "ratio", "Coverage"),
     Column("estimated_cost", "money", "Estimated", summed=True),
     Column("billed_cost", "money", "Billed", summed=True),
-    Column("difference", "money", "Difference", summed=True),
+    Column("difference", "money", "Difference", summed=True, caption="Difference, where both are known"),
     Column("usage_difference_cost", "money", "By usage", summed=True),
     Column("price_difference_cost", "money", "By price", summed=True),
     Column("unexplained_cost", "money", "Rest", summed=True),

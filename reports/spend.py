@@ -137,7 +137,8 @@ def _forecasts(
     costs: Mapping[Key, Decimal | None],
 ) -> dict[Key, Decimal]:
     """Forecast every row's cost at the end of the running month; empty for any other period."""
-    period, now = question.period, question.known_at
+    # Usage has no history: it is all counted up to now, whatever is known of the bills `as_of` an instant.
+    period, now = question.period, question.now
     today = now.astimezone(period.zone).date()
     if not period.is_month() or not period.first <= today <= period.last:
         return {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("day", "day", "Day"),
-    Column("resource_id", "text", "Resource"),
+    Column("resource_id", "text", "Resource", path=True),
     Column("model", "text", "Model"),
     Column("meter", "text", "Meter"),
     Column("quantity", "count", "Quantity"),

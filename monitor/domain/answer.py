@@ -21,7 +21,8 @@ Row = tuple[Value, ...]
 class Column(NamedTuple):
     """One column: its name in JSON and CSV, its label for people, whether people's tables show it and totals sum it.
 
-    `caption` names its total where there is room; by default the name in words.
+    `caption` names its total where there is room; by default the name in words. `path`: where there is little room, the
+    last segment of its text is enough.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column(NamedTuple):
     shown: bool = True
     summed: bool = False
     caption: str = ""
+    path: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,6 +149,18 @@ def charts(connection: "Connection", question: Question, found: Sequence[Loaded]
     return [_chart(connection, question.period, one) for one in found[:CHARTS] if one.headroom.peak_tokens]
 
 
+def undrawn(question: Question, found: Sequence[Loaded]) -> list[str]:
+    """Name the deployments whose load no chart shows, where others have one."""
+    if not question.charts:
+        return []
+    missing = [_named(one) for number, one in enumerate(found) if number >= CHARTS or not one.headroom.peak_tokens]
+    return [f"Without a chart: {', '.join(missing)}."] if missing else []
+
+
+def _named(one: Loaded) -> str:
+    return " / ".join(filter(None, (one.deployed.workspace, one.deployed.name)))
+
+
 def _chart(connection: "Connection", period: Period, one: Loaded) -> Chart:
     first, end = minute_number(period.start), minute_number(period.end)
     apart = stretch(end - first)
@@ -157,8 +169,11 @@ def _chart(connection: "Connection", period: Period, one: Loaded) -> Chart:
         Peak(at, *known.get(at, (at, 0, 0, 0))[1:], token_limit=one.limits.on(at // MINUTES_A_DAY).tokens)
         for at in range(first, end, apart)
     ]
-    named = " / ".join(filter(None, (one.deployed.workspace, one.deployed.name)))
     each = "each minute" if apart == 1 else f"the busiest minute of every {apart}"
     return MinuteLoad(
-        title=f"Tokens per minute, {named} ({each})", start=period.start, end=period.end, stretch=apart, peaks=drawn
+        title=f"Tokens per minute, {_named(one)} ({each})",
+        start=period.start,
+        end=period.end,
+        stretch=apart,
+        peaks=drawn,
     )

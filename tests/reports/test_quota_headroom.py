@@ -102,3 +102,13 @@ def test_a_minute_counts_from_its_first_instant_on(filled: Filled) -> None:
     ]
     # Of 99 minutes the largest is the p99, of 100 the second largest.
     assert p99 == [198, 197]
+
+
+def test_deployments_without_a_chart_are_named(filled: Filled) -> None:
+    source = filled.source("gateway")
+    for number in range(6):
+        filled.minutes(source, filled.deployment(f"d{number}"), day_of_minutes("2026-03-10", {5: 1_000 - number}))
+    answer = filled.ask("quota-headroom")
+    assert len(answer.charts) == 4
+    assert "Without a chart: search / d4, search / d5." in answer.notes
+    assert not [note for note in filled.ask("quota-headroom", charts=False).notes if "chart" in note]

@@ -95,7 +95,7 @@ def test_what_costs_were_pulled_from_counts_as_objects(filled: Filled) -> None:
             object=name,
             fingerprint=fingerprint,
             recorded_at=NOW,
-            written_at=NOW,
+            written_at=0,
             rows=0,
         )
     answer = filled.ask("sources")

@@ -1,5 +1,7 @@
 """HTML: one self-contained file to forward: totals first, charts with their tables, then every row."""
 
+from typing import NamedTuple
+
 from monitor import __version__
 from monitor.domain.answer import Answer, Chart, DailyCost
 from monitor.folders import folder
@@ -34,13 +36,31 @@ def render(answer: Answer, *, width: int | None = None, color: bool = False) -> 
         figures=figures(answer),
         drawings=[draw(chart) for chart in answer.charts],
         columns=[(column.label, column.kind in NUMERIC) for _, column in shown_columns(answer)],
-        rows=rows[:SHOWN_ROWS],
+        rows=[_cells(answer, row) for row in rows[:SHOWN_ROWS]],
+        has_costs=any(column.kind == "money" for column in answer.columns),
         total=foot(answer),
         notes=[printable(note) for note in notes],
         completeness=answer.completeness,
         made=f"{shown(answer.question.now, 'instant')} UTC",
         version=__version__,
     )
+
+
+class Cell(NamedTuple):
+    """What a cell shows, and the whole of it where it shows less."""
+
+    said: str
+    whole: str = ""
+
+
+def _cells(answer: Answer, row: list[str]) -> list[Cell]:
+    columns = [column for _, column in shown_columns(answer)]
+    return [_short(cell) if column.path else Cell(cell) for column, cell in zip(columns, row, strict=True)]
+
+
+def _short(path: str) -> Cell:
+    last = path.rstrip("/").rpartition("/")[2]
+    return Cell(last, path) if last != path else Cell(path)
 
 
 def draw(chart: Chart) -> drawing.Drawing:

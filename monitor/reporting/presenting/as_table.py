@@ -12,7 +12,7 @@ from monitor.reporting.presenting.people import below, body, foot, shown_columns
 
 APART = "  "
 LEAST = 8
-"""Text columns are not cut below this width; a terminal as narrow as that wraps the lines."""
+"""Text columns are not cut below this width; where even that is too wide, nothing is cut and the terminal wraps."""
 
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
@@ -39,14 +39,14 @@ def _table(answer: Answer, width: int | None, color: bool) -> list[str]:
 
 
 def _fitted(widths: Sequence[int], text: Sequence[bool], width: int | None) -> list[int]:
-    """Take what is too much from the widest text columns."""
+    """Take what is too much from the widest text columns; nothing where that is not enough to make the table fit."""
     fitted = list(widths)
     places = [place for place, is_text in enumerate(text) if is_text]
     over = sum(fitted) + len(APART) * (len(fitted) - 1) - (width or 10**9)
     while over > 0:
         widest = max(places, key=fitted.__getitem__, default=None)
         if widest is None or fitted[widest] <= LEAST:
-            break
+            return list(widths)
         fitted[widest] -= 1
         over -= 1
     return fitted

@@ -54,6 +54,7 @@ class Drawing:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     layers: Sequence[str] = ()
+    without: str = ""
     bars: Sequence[Bar] = ()
     area: str = ""
     line: str = ""
@@ -78,6 +79,7 @@ def daily_cost(chart: DailyCost) -> Drawing:
         head=["Day", *(layer.name for layer in chart.series), *(["All"] if len(chart.series) > 1 else [])],
         rows=_daily_rows(chart, sums),
         layers=[layer.name for layer in chart.series],
+        without=chart.without,
         bars=_bars(chart, y),
     )
 

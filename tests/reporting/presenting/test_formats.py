@@ -209,3 +209,42 @@ def test_time_ticks_are_few_and_inside(start: datetime, minutes: int) -> None:
 
     ticks = time_ticks(start, start + timedelta(minutes=minutes))
     assert 1 <= len(ticks) <= 9
+
+
+def wide(*cells: str) -> Answer:
+    columns = [Column(f"c{number}", "text", f"C{number}") for number in range(len(cells))]
+    return answer(columns=columns, rows=[cells], totals=totals(columns, [cells]), notes=[])
+
+
+@pytest.mark.parametrize(("width", "is_cut"), [(25, False), (26, True), (41, True), (42, False)])
+def test_names_are_cut_only_where_that_makes_a_table_fit(width: int, is_cut: bool) -> None:
+    # Whole it takes 16 + 2 + 16 + 2 + 6; the names cannot be made narrower than 8 each.
+    told = render(wide("a" * 16, "b" * 16, "c" * 6), "table", width=width)
+    assert ("…" in told.splitlines()[-1]) == is_cut
+    assert is_cut == ("a" * 16 not in told)
+
+
+def page(**more: object) -> str:
+    return render(answer(ROW, **more), "html")
+
+
+def test_a_long_path_is_shown_by_its_last_segment_and_kept_whole_beside_it() -> None:
+    columns = [Column("resource_id", "text", "Resource", path=True), Column("name", "text", "Name")]
+    row: Row = ("/subscriptions/0/saas/large-1f2e", "/a/b")
+    told = page(columns=columns, rows=[row], totals=totals(columns, [row]))
+    assert '<td title="/subscriptions/0/saas/large-1f2e">large-1f2e</td><td>/a/b</td>' in told
+
+
+def test_details_of_charts_are_closed_and_say_what_the_chart_is_without() -> None:
+    chart = DailyCost(
+        title="Cost", currency="USD", days=[DAY], series=[Series("a", [Decimal(1)])], without="docs-batch (unpriced)"
+    )
+    told = page(charts=[chart])
+    assert "<details>" in told
+    assert "Without docs-batch (unpriced)." in told
+
+
+def test_only_pages_with_costs_explain_costs() -> None:
+    columns = [Column("name", "text", "Name")]
+    assert "Estimated: tokens" in page()
+    assert "Estimated: tokens" not in page(columns=columns, rows=[("large",)], totals=totals(columns, [("large",)]))
