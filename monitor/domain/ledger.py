@@ -112,18 +112,23 @@ def _added(key: Key, used: Sequence[Usage]) -> Usage:
 
 
 def _estimated(used: Iterable[Usage], model: str, book: PriceBook) -> tuple[dict[str, Decimal], int]:
-    """Price each UTC day's tokens, by currency; count the requests with tokens that have no price."""
+    """Price each UTC day's tokens, by currency; count the requests with tokens that have no price.
+
+    A day of refusals alone cost 0, in a currency that nothing else is said in only if there is no other.
+    """
     costs: dict[str, Decimal] = {}
-    unpriced = 0
+    unpriced, idle = 0, None
     for one in used:
         if nothing_measured(one):
             continue
         cost, currency = priced(one, model, book)
         if cost is None or currency is None:
             unpriced += _measured_requests(one)
+        elif not one.prompt_tokens and not one.completion_tokens:
+            idle = currency
         else:
             costs[currency] = _plus(costs.get(currency), cost)
-    return costs, unpriced
+    return costs or ({idle: Decimal(0)} if idle else {}), unpriced
 
 
 def nothing_measured(used: Usage) -> bool:
@@ -152,7 +157,7 @@ def _measured_requests(used: Usage) -> int:
     if not used.prompt_tokens and not used.completion_tokens:
         return 0
     measured = used.requests - used.unmeasured_requests
-    return measured - used.failed_requests - used.throttled_requests or measured
+    return measured - used.failed_requests - used.throttled_requests or measured - used.throttled_requests
 
 
 def billing_state(day: int, billed: Decimal | None, known_at: datetime) -> BillingState:

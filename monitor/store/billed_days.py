@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from monitor.domain.ledger import BilledDay
-from monitor.domain.money import EXACT, NANO, REMAINDER, from_store, quantity_of
-from monitor.store.charges import known
+from monitor.domain.money import EXACT, NANO, REMAINDER, quantity_of
+from monitor.store.charges import WHOLE, cost_sums, joined, known
 from monitor.store.rollups import tuples
 from monitor.store.tables import charge, charged_resource
 
@@ -32,8 +32,8 @@ def billed_days(connection: "Connection", first: int, last: int, as_of: datetime
     keys = (charge.c.charge_period_start, charged_resource.c.deployment_id, charge.c.billing_currency)
     asked = _charged(keys, first, last, as_of).where(charged_resource.c.deployment_id.is_not(None))
     return [
-        BilledDay(day, deployment_id, currency, _amount(nano, remainder))
-        for day, deployment_id, currency, nano, remainder, _ in tuples(connection.execute(asked))
+        BilledDay(day, deployment_id, currency, _amount(int(whole) * WHOLE + int(nano), remainder))
+        for day, deployment_id, currency, whole, nano, remainder, _ in tuples(connection.execute(asked))
     ]
 
 
@@ -46,8 +46,8 @@ def unattributed(connection: "Connection", first: int, last: int, as_of: datetim
     """Return the sums of the charges that fit no deployment, by currency."""
     asked = _charged((charge.c.billing_currency,), first, last, as_of).where(charged_resource.c.deployment_id.is_(None))
     return [
-        Unattributed(currency, charges, from_store(int(nano), int(remainder)))
-        for currency, nano, remainder, charges in connection.execute(asked.order_by(charge.c.billing_currency))
+        Unattributed(currency, charges, joined(*costs))
+        for currency, *costs, charges in connection.execute(asked.order_by(charge.c.billing_currency))
     ]
 
 
@@ -81,11 +81,11 @@ def unattributed_days(connection: "Connection", first: int, last: int, as_of: da
             model=model,
             meter=meter,
             currency=currency,
-            cost=from_store(int(nano), int(remainder)),
+            cost=joined(*costs),
             charges=charges,
             quantity=quantity_of(quantity),
         )
-        for day, resource_id, model, meter, currency, nano, remainder, charges, quantity in connection.execute(asked)
+        for day, resource_id, model, meter, currency, *costs, charges, quantity in connection.execute(asked)
     ]
 
 
@@ -96,9 +96,8 @@ _QUANTITY = sa.case(
 
 
 def _charged(keys: tuple[Any, ...], first: int, last: int, as_of: datetime | None) -> "sa.Select[Any]":
-    sums = (sa.func.sum(charge.c.billed_cost), sa.func.sum(charge.c.billed_cost_remainder), sa.func.count())
     return (
-        sa.select(*keys, *sums)
+        sa.select(*keys, *cost_sums(), sa.func.count())
         .join_from(charge, charged_resource, charged_resource.c.id == charge.c.resource)
         .where(charge.c.charge_period_start.between(first, last), *known(charge, as_of))
         .group_by(*keys)

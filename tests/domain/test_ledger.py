@@ -47,6 +47,19 @@ def test_charges_in_two_currencies_are_never_added() -> None:
     assert [(one.currency, one.billed_cost) for one in found] == [("EUR", Decimal(2)), ("USD", Decimal(1))]
 
 
+def test_refusals_before_a_change_of_currency_give_no_line_of_their_own() -> None:
+    book = PriceBook([price("input", "USD"), price("input", "EUR", 5)])
+    refused = use(4, 0)._replace(throttled_requests=1)
+    (line,) = lines([refused, use(5, 20)], [], {1: "m"}, book)
+    assert (line.currency, line.requests, line.estimated_cost) == ("EUR", 2, Decimal(20))
+
+
+def test_a_refused_request_is_never_one_without_a_price() -> None:
+    used = use(5, 10)._replace(requests=4, failed_requests=1, throttled_requests=3)
+    (line,) = lines([used], [], {1: "m"}, PriceBook([]))
+    assert (line.estimated_cost, line.unpriced_requests) == (None, 1)
+
+
 @pytest.mark.parametrize(
     ("day", "closed"), [(date(2026, 12, 31), date(2027, 1, 6)), (date(2026, 1, 31), date(2026, 2, 6))]
 )
