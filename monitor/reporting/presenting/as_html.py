@@ -12,6 +12,9 @@ from monitor.reporting.presenting.people import body, flat_totals, foot, shown_c
 SHOWN_ROWS = 2_000
 """Browsers grow slow beyond; the notes say how many more there are, and CSV has them all."""
 
+ROWS_BEFORE_CHARTS = 20
+"""So many rows leave the charts in sight below them."""
+
 
 def render(answer: Answer, *, width: int | None = None, color: bool = False) -> str:
     """Fill the page's template; everything in it that came from outside is escaped."""
@@ -35,6 +38,8 @@ def render(answer: Answer, *, width: int | None = None, color: bool = False) -> 
         span=span(answer),
         figures=figures(answer),
         drawings=[draw(chart) for chart in answer.charts],
+        # One chart sums the rows up; of several, each is about one row.
+        rows_first=len(answer.charts) > 1 and len(rows) <= ROWS_BEFORE_CHARTS,
         columns=[(column.label, column.kind in NUMERIC) for _, column in shown_columns(answer)],
         rows=[_cells(answer, row) for row in rows[:SHOWN_ROWS]],
         has_costs=any(column.kind == "money" for column in answer.columns),

@@ -248,3 +248,10 @@ def test_only_pages_with_costs_explain_costs() -> None:
     columns = [Column("name", "text", "Name")]
     assert "Estimated: tokens" in page()
     assert "Estimated: tokens" not in page(columns=columns, rows=[("large",)], totals=totals(columns, [("large",)]))
+
+
+@pytest.mark.parametrize(("charts", "rows", "first"), [(1, 20, False), (2, 20, True), (2, 21, False)])
+def test_a_few_rows_come_before_several_charts(charts: int, rows: int, first: bool) -> None:
+    chart = DailyCost(title="Cost", currency="USD", days=[DAY], series=[Series("a", [Decimal(1)])])
+    told = render(answer(*[ROW] * rows, charts=[chart] * charts), "html")
+    assert (told.count("<h2>Rows</h2>"), told.index("<h2>Rows</h2>") < told.index("<svg")) == (1, first)
