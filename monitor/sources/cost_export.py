@@ -32,6 +32,7 @@ KIND = "cost-export"
 MANIFEST = "manifest.json"
 
 PARTS = "part_*"
+ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 _PART = re.compile(r"part_\d+_\d+\.(csv|parquet)", re.IGNORECASE)
 
@@ -108,16 +109,31 @@ def pulls(
 ) -> Iterator[ExportPull | UnreachableError]:
     """Read the exports that changed since they were last recorded, in the order of their modification time and name.
 
-    `known`: by the export's name, the fingerprint and the modification time it had then. An export that cannot be
-    opened is an UnreachableError in its place.
+    `known`: by the export's name, the fingerprint and the modification time it had then; one with both of another's is
+    that one, moved. An export that cannot be opened is an UnreachableError in its place.
     """
+    unmoved = set(known.values())
     for export in find_exports(settings.path):
         try:
             fingerprint, size = _fingerprint(export, settings.include)
-            if known.get(export.name) != (fingerprint, export.modified_ns):
+            seen = (fingerprint, export.modified_ns)
+            before = known.get(export.name)
+            moved = before is None and seen in unmoved
+            if seen != before and not moved:
                 yield _read(export, fingerprint, size, settings.include, catalogue)
         except OSError as error:
             yield unreadable(error.filename or export.name, error)
+
+
+def is_export(path: str) -> bool:
+    """Whether a CSV or Parquet file is a cost export, by its header."""
+    if not path.lower().endswith(ENDINGS):
+        return False
+    try:
+        with open_table(path):
+            return True
+    except (UnreadableError, OSError):
+        return False
 
 
 def find_exports(path: str) -> list[Export]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from msgspec import Struct, structs
 
 from monitor.domain.stretch import Cursor, Misread
+from monitor.errors import SettingsError
 from monitor.store.tables import cursor, ignored_record, quarantine, source
 
 if TYPE_CHECKING:
@@ -34,14 +35,30 @@ class Counts(Struct, kw_only=True):
 
 
 def source_number(connection: "Connection", name: str, kind: str, authority: int) -> int:
-    """Find or make the row of a source and note how far it is believed."""
-    number = connection.scalar(sa.select(source.c.id).where(source.c.name == name))
-    if number is None:
+    """Find or make the row of a source and note how far it is believed; SettingsError if it is of another kind.
+
+    What was read from it stays what it was: a log does not become a bill because its source is now called one.
+    """
+    found = connection.execute(sa.select(source.c.id, source.c.kind).where(source.c.name == name)).one_or_none()
+    if found is None:
         zero = dict.fromkeys(("read", "stored", "duplicates", "ignored", "quarantined", "bytes"), 0)
         result = connection.execute(source.insert().values(name=name, kind=kind, authority=authority, **zero))
         return int(result.inserted_primary_key[0])  # type: ignore[index]
-    connection.execute(source.update().where(source.c.id == number).values(kind=kind, authority=authority))
+    number, before = found
+    if kind != before:
+        raise SettingsError(
+            f"source {name!r}",
+            f"the store knows it as one of kind {before!r}, not {kind!r}",
+            "give this one another name: in the settings, or for `import` with --source",
+        )
+    connection.execute(source.update().where(source.c.id == number).values(authority=authority))
     return int(number)
+
+
+def authority_of(connection: "Connection", name: str) -> int | None:
+    """Return how far a source is believed, None if nothing was read from it yet."""
+    number: int | None = connection.scalar(sa.select(source.c.authority).where(source.c.name == name))
+    return number
 
 
 def cursors(connection: "Connection", source_id: int) -> list[Cursor]:

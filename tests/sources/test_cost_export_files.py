@@ -122,6 +122,11 @@ def test_an_export_written_anew_is_read_again_even_with_what_it_said_before(tmp_
     assert len(_changed(path, known)) == 1
 
 
+def test_an_export_that_was_moved_is_not_read_again(tmp_path: Path) -> None:
+    known = read(write(tmp_path / "a.csv", [row()]))
+    assert _changed((tmp_path / "a.csv").rename(tmp_path / "b.csv"), known) == []
+
+
 def test_an_untouched_export_of_which_more_is_to_be_kept_is_read_again(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [row()])
     assert len(_changed(path, read(path), "all")) == 1
