@@ -204,7 +204,7 @@ def _started(
 def _object(settings: Settings, found: Found, cursor: Cursor, request: Request, pool: Pool) -> Iterator[Started]:
     sample, damage = _sample(found)
     format_ = _format(settings, cursor, sample)
-    if not format_ and not damage and not request.final and b"\n" not in sample:
+    if not format_ and not damage and (not request.final or not sample) and b"\n" not in sample:
         return
     cursor = structs.replace(cursor, format=format_)
     task = _task(settings, found, cursor, request)
