@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.config.settings import Budget
 from monitor.domain.money import (
     EXACT,
     FURTHEST,
@@ -105,3 +106,10 @@ def test_a_quantity_that_is_not_known_or_cannot_be_counted_stays_unknown() -> No
 
 def test_the_largest_amount_fits_the_store() -> None:
     assert to_store(LARGEST)[0] < 2**63
+
+
+@pytest.mark.parametrize("monthly", ["9000000000.01", "1e9999999", "-0.01", "NaN", "Infinity"])
+def test_a_budget_that_the_store_cannot_hold_is_refused(monthly: str) -> None:
+    with pytest.raises(Exception, match="is not an amount of money"):
+        Budget(monthly=Decimal(monthly))
+    assert Budget(monthly=LARGEST).monthly == LARGEST
