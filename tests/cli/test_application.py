@@ -167,9 +167,13 @@ def test_a_reader_that_stops_early_is_no_error(here: Path) -> None:
     assert said == ""
 
 
-def test_ctrl_c_ends_with_130_and_no_traceback(here: Path) -> None:
-    with process("demo", "--keep", "kept", cwd=here) as started:
-        while not (here / "kept" / "logs").exists() and started.poll() is None:
+def test_ctrl_c_ends_with_130_and_no_traceback(run: Run, here: Path) -> None:
+    run("init")
+    run("collect")
+    # Nobody reads the pipe, so that the report waits to be written until it is interrupted.
+    os.mkfifo(here / "pipe.csv")
+    with process("report", "sources", "-o", "pipe.csv", cwd=here) as started:
+        while "_sqlite3" not in Path(f"/proc/{started.pid}/maps").read_text():
             time.sleep(0.01)
         started.send_signal(signal.SIGINT)
         _, said = started.communicate(timeout=30)
