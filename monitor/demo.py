@@ -33,11 +33,9 @@ SHOWN = ("daily-spend", "quota-headroom", "throttle-events")
 def run(target: Path, show: Callable[[Answer], None]) -> str:
     """Do everything below `target`, `show` what matters and return what to say in the end.
 
-    A folder of an earlier run is taken up where it is.
-
-    The environment overrides nothing here: the sample must not get into a store that is meant for something else.
-
-    MonitorError if the folder holds other settings, or if a source could not be read.
+    A folder of an earlier run is taken up where it is. The environment overrides nothing here: the sample must not get
+    into a store that is meant for something else. MonitorError if the folder holds other settings, or if a source could
+    not be read.
     """
     settings = load(write_sample(target), {})
     engine = open_engine(settings.store.url)
@@ -45,11 +43,12 @@ def run(target: Path, show: Callable[[Answer], None]) -> str:
         migrate.ensure(engine)
         results = collect(engine, settings, now=NOW)
         _refuse_errors(results)
-        answers = {name: _ask(engine, settings, name) for name in reporting.reports()}
+        shown = [_ask(engine, settings, name, charts=False) for name in SHOWN]
+        answers = {name: _ask(engine, settings, name, charts=True) for name in reporting.reports()}
     finally:
         engine.dispose()
-    for name in SHOWN:
-        show(answers[name])
+    for answer in shown:
+        show(answer)
     for name, answer in answers.items():
         _write(answer, target / "reports" / name)
     return _what_next(target)
@@ -61,10 +60,10 @@ def _refuse_errors(results: list[SourceResult]) -> None:
         raise errors[0]
 
 
-def _ask(engine: "Engine", settings: "Settings", name: str) -> Answer:
+def _ask(engine: "Engine", settings: "Settings", name: str, *, charts: bool) -> Answer:
     # Budgets and forecasts are of whole months.
     period = month(WEEK[0]) if name == "spend" else Period(first=WEEK[0], last=WEEK[-1])
-    return reporting.run(engine, settings, name, period=period, now=NOW)
+    return reporting.run(engine, settings, name, period=period, now=NOW, charts=charts)
 
 
 def _write(answer: Answer, target: Path) -> None:
