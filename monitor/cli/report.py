@@ -10,12 +10,23 @@ import click
 from monitor.cli import output
 from monitor.cli.days import Given, asked, day_options, default, parse_instant
 from monitor.cli.invocation import Invocation, Verb, opened
+from monitor.config.settings import zone_remedy
 from monitor.domain.period import Period, zone_named
 from monitor.errors import SettingsError
 from monitor.reporting.presenting import formats, render
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
+
+ENDINGS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".txt": "table",
+    "": "table",
+}
 
 
 @click.command("report", cls=Verb)
@@ -38,7 +49,7 @@ def report_command(invocation: Invocation, /, name: str, **typed: Any) -> None:
     from monitor.describe import describe_settings
 
     settings = invocation.settings()
-    zone = _zone(typed["tz"] or settings.report.timezone)
+    zone = _zone(settings.report.timezone if typed["tz"] is None else typed["tz"])
     given = Given(since=typed["since"], to=typed["to"], day=typed["day"], month=typed["month"])
     period = asked(given, now=invocation.now, zone=zone) or default(invocation.now, zone)
     as_of = parse_instant(typed["as_of"]) if typed["as_of"] else None
@@ -83,7 +94,7 @@ def _zone(name: str) -> tzinfo:
     try:
         return zone_named(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingsError("--tz", f"{name!r} is not a time zone", "write one like Europe/Stockholm or UTC") from None
+        raise SettingsError("--tz", f"{name!r} is not a time zone", zone_remedy(name)) from None
 
 
 def _tell_span(engine: "Engine", period: Period) -> None:
@@ -100,5 +111,12 @@ def _tell_span(engine: "Engine", period: Period) -> None:
 
 
 def _format_of(target: Path | None) -> str:
-    endings = {".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".md": "markdown"}
-    return endings.get(target.suffix.lower(), "table") if target else "table"
+    """Tell the format by the name's ending; one that says another format is refused rather than written over."""
+    if target is None:
+        return "table"
+    ending = target.suffix.lower()
+    if ending not in ENDINGS:
+        raise SettingsError(
+            "-o", f"no report is written as {ending}", f"write one of {', '.join(filter(None, ENDINGS))}, or --format"
+        )
+    return ENDINGS[ending]

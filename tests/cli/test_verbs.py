@@ -430,3 +430,14 @@ def test_a_record_of_a_file_that_was_replaced_is_not_cured_by_the_new_one(run: R
     run("collect")
     (retried,) = json.loads(run("quarantine", "retry", "--format", "json").stdout)["sources"]
     assert (retried["stored"], retried["quarantined"]) == (0, 1)
+
+
+def test_a_zone_and_an_ending_that_are_none_are_refused(run: Run, here: Path) -> None:
+    run("init")
+    run("collect")
+    wrong = run("report", "sources", "--tz", "europe/berlin")
+    assert (wrong.exit_code, "did you mean 'Europe/Berlin'?" in wrong.stderr) == (2, True)
+    assert run("report", "sources", "--tz", "").exit_code == 2
+    refused = run("report", "sources", "-o", "sources.pdf")
+    assert (refused.exit_code, (here / "sources.pdf").exists()) == (2, False)
+    assert "no report is written as .pdf" in refused.stderr
