@@ -1,6 +1,7 @@
 """`import` on real files: what it takes them for, and what their sources are called."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.sources.cost_samples import row, write
 
 
 def authority(here: Path) -> int:
-    with sqlite3.connect(here / "monitor.db") as store:
+    with closing(sqlite3.connect(here / "monitor.db")) as store:
         return int(store.execute("SELECT authority FROM source WHERE name = 'import'").fetchone()[0])
 
 
