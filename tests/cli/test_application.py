@@ -173,12 +173,24 @@ def test_ctrl_c_ends_with_130_and_no_traceback(run: Run, here: Path) -> None:
     # Nobody reads the pipe, so that the report waits to be written until it is interrupted.
     os.mkfifo(here / "pipe.csv")
     with process("report", "sources", "-o", "pipe.csv", cwd=here) as started:
-        while "_sqlite3" not in Path(f"/proc/{started.pid}/maps").read_text():
-            time.sleep(0.01)
-        started.send_signal(signal.SIGINT)
-        _, said = started.communicate(timeout=30)
+        try:
+            wait_until_it_sleeps(started.pid)
+            started.send_signal(signal.SIGINT)
+            _, said = started.communicate(timeout=60)
+        finally:
+            started.kill()
     assert started.returncode == 130
     assert said.strip() == ""
+
+
+def wait_until_it_sleeps(pid: int) -> None:
+    """Wait until a process has slept through a second: it waits for somebody, and loads nothing any more."""
+    asleep = 0
+    for _ in range(600):
+        asleep = asleep + 1 if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S" else 0
+        if asleep == 20:
+            return
+        time.sleep(0.05)
 
 
 def test_log_lines_are_json_where_asked(run: Run, here: Path) -> None:
