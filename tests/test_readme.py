@@ -73,7 +73,7 @@ def test_the_wrapper_writes_lines_that_are_counted(endpoint: str, tmp_path: Path
     asked: Any = {"model": "mistral-large-prod", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
     for _ in range(2):
         names["log"](asked, requests.post(endpoint, json=asked, timeout=10), tmp_path / "app.jsonl")
-    reading = Reading(modified_ms=0, valid_utf8=True, count_without_response_id=False)
+    reading = Reading(modified_ms=0, count_without_response_id=False)
     answered, refused = [
         response_log.decode(line, reading) for line in (tmp_path / "app.jsonl").read_bytes().splitlines()
     ]

@@ -19,7 +19,7 @@ from msgspec import DecodeError, Raw, Struct, json, structs
 from monitor.domain.stretch import Cursor, Misread, Parsed, Piece
 from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources.formats import detect, named
-from monitor.sources.objects import CorruptError, Decompressed, Found, Known, beginning, find, skip, unreadable
+from monitor.sources.objects import Damage, Decompressed, Found, Known, beginning, find, skip, unreadable
 from monitor.sources.parse import (
     FINGERPRINT_BYTES,
     MAX_RECORD_BYTES,
@@ -326,7 +326,7 @@ def _too_long(position: int, line: Oversize) -> Parsed:
     )
 
 
-def _end(position: int, broken: CorruptError | None, *, final: bool) -> Parsed:
+def _end(position: int, broken: Damage | None, *, final: bool) -> Parsed:
     """The end of a compressed object, with what broke it; one that merely ends early may still be written to."""
     if broken and (final or not broken.unfinished):
         return Parsed(read=1, rejected=[Misread(position, 0, broken.reason)])

@@ -133,15 +133,11 @@ def literal(path: str) -> str:
     return escape(str(Path(path).absolute()))
 
 
-class CorruptError(Exception):
-    """A compressed object cannot be decompressed beyond some byte.
+class Damage(Struct, frozen=True, kw_only=True):
+    """Why an object cannot be decompressed beyond some byte; `unfinished`: it just ends, as while being written."""
 
-    `unfinished`: it just ends too early, as while being written.
-    """
-
-    def __init__(self, reason: str, *, unfinished: bool) -> None:
-        self.reason, self.unfinished = reason, unfinished
-        super().__init__(reason)
+    reason: str
+    unfinished: bool
 
 
 class Decompressed(RawIOBase):
@@ -152,7 +148,7 @@ class Decompressed(RawIOBase):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self.broken: CorruptError | None = None
+        self.broken: Damage | None = None
         self._file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed with this stream
         self._stream, self._damage = self._open(path)
 
@@ -182,10 +178,10 @@ class Decompressed(RawIOBase):
             read = getattr(self._stream, "read1", self._stream.read)
             data: bytes = read(len(buffer))
         except EOFError:
-            self.broken = CorruptError("the compressed data ends too early", unfinished=True)
+            self.broken = Damage(reason="the compressed data ends too early", unfinished=True)
             return 0
         except self._damage:
-            self.broken = CorruptError("the compressed data is damaged", unfinished=False)
+            self.broken = Damage(reason="the compressed data is damaged", unfinished=False)
             return 0
         buffer[: len(data)] = data
         return len(data)
@@ -196,7 +192,7 @@ class Decompressed(RawIOBase):
         super().close()
 
 
-def beginning(path: str, size: int) -> tuple[bytes, CorruptError | None]:
+def beginning(path: str, size: int) -> tuple[bytes, Damage | None]:
     """The first bytes of an object, or what there is of them, and what broke it there."""
     stream = Decompressed(path)
     with BufferedReader(stream, min(size, 64 * 1024)) as buffered:

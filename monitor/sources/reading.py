@@ -8,9 +8,7 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     `modified_ms`: when the object was last written, in milliseconds since 1970; all the time a bare error body has.
     `count_without_response_id`: whether OTLP spans without `gen_ai.response.id` count (settings of the source).
-    `valid_utf8`: whether the reader has already proved that the records are UTF-8; a decoder then need not.
     """
 
     modified_ms: int = 0
-    valid_utf8: bool = False
     count_without_response_id: bool = False

@@ -6,11 +6,12 @@ loses no record. A reason names fields and types; it never quotes the record.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
-from monitor.domain.records import Outcome, Rejected, UsageEvent
+from monitor.domain.records import Ignored, Outcome, Rejected, UsageEvent
 
 NOT_JSON = "not valid JSON"
 NOT_UTF8 = "not valid UTF-8"
@@ -101,3 +102,14 @@ def storable(event: UsageEvent) -> Outcome:
     except UnicodeEncodeError:
         return Rejected(NOT_TEXT)
     return Rejected(NOT_TEXT) if "\0" in together else event
+
+
+def outcome_of(
+    record: bytes, decoder: msgspec.json.Decoder[T], interpret: Callable[[T], UsageEvent | Ignored]
+) -> Outcome:
+    """Decode a record and say what it counts as; it is rejected with a reason where it cannot be understood."""
+    try:
+        outcome = interpret(decode(record, decoder))
+    except UnreadableError as error:
+        return Rejected(error.reason)
+    return storable(outcome) if isinstance(outcome, UsageEvent) else outcome

@@ -12,11 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from monitor.domain import instant
-from monitor.domain.records import Ignored, Outcome, Rejected, UsageEvent
+from monitor.domain.records import Ignored, Outcome, UsageEvent
 from monitor.sources.completion import Name
 from monitor.sources.reading import Reading
-from monitor.sources.second_look import UnreadableError, convert, loads, storable
-from monitor.sources.second_look import decode as decode_as
+from monitor.sources.second_look import UnreadableError, convert, loads, outcome_of
 
 NAME = "azure-diagnostics"
 AUTHORITY = 90
@@ -55,11 +54,7 @@ def recognises(record: Mapping[str, Any]) -> bool:
 
 def decode(record: bytes, read: Reading) -> Outcome:
     """Decode one record."""
-    try:
-        outcome = _outcome(decode_as(record, _decoder))
-    except UnreadableError as error:
-        return Rejected(error.reason)
-    return storable(outcome) if isinstance(outcome, UsageEvent) else outcome
+    return outcome_of(record, _decoder, _outcome)
 
 
 def _outcome(record: _Record) -> UsageEvent | Ignored:

@@ -11,12 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from monitor.domain import instant, throttle
-from monitor.domain.records import Ignored, Outcome, Rejected, UsageEvent
+from monitor.domain.records import Ignored, Outcome, UsageEvent
 from monitor.sources.completion import Count, Name, Usage
 from monitor.sources.litellm import Counts, Error, bare_model, cause_of, ignored, status_of, tokens_of
 from monitor.sources.reading import Reading
-from monitor.sources.second_look import NOT_JSON, UnreadableError, convert, loads, storable
-from monitor.sources.second_look import decode as decode_as
+from monitor.sources.second_look import NOT_JSON, UnreadableError, convert, loads, outcome_of
 
 NAME = "litellm-spend"
 AUTHORITY = 40
@@ -56,11 +55,7 @@ def recognises(record: Mapping[str, Any]) -> bool:
 
 def decode(record: bytes, read: Reading) -> Outcome:
     """Decode one row."""
-    try:
-        outcome = _outcome(decode_as(record, _decoder))
-    except UnreadableError as error:
-        return Rejected(error.reason)
-    return storable(outcome) if isinstance(outcome, UsageEvent) else outcome
+    return outcome_of(record, _decoder, _outcome)
 
 
 def _outcome(row: _Row) -> UsageEvent | Ignored:

@@ -80,7 +80,7 @@ def decode(record: bytes, read: Reading) -> Outcome:
     try:
         log = _decode(record)
         # msgspec skips unused text without looking at it; a record that is not UTF-8 throughout is not JSON.
-        if not read.valid_utf8 and not record.isascii():
+        if not record.isascii():
             record.decode("utf-8")
         if log.status == THROTTLED:
             refusal = _decode_refusal(record)
