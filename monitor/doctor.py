@@ -60,13 +60,9 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
 def _idle(settings: Settings) -> Iterator[Finding]:
     """Name the tables that are kept for a later version, lest somebody rely on them."""
     unwatched = "do not rely on being alerted; it can stay for a later version"
-    for table, held, remedy in (
-        ("[[rule]]", settings.rules, unwatched),
-        ("[[channel]]", settings.channels, unwatched),
-        ("[azure]", settings.azure.fields, "it can stay for a later version"),
-    ):
+    for table, held in (("[[rule]]", settings.rules), ("[[channel]]", settings.channels)):
         if held:
-            yield _note(table, "does nothing in this version", remedy)
+            yield _note(table, "does nothing in this version", unwatched)
 
 
 def _store(engine: "Engine", settings: Settings, now: datetime) -> Iterator[Finding]:

@@ -112,7 +112,7 @@ def test_every_table_of_the_contract_is_read(here: Path) -> None:
     assert settings.rules[0].kind == "quota-headroom"
     assert settings.rules[0].fields == {"below": 0.2}
     assert settings.channels[0].name == "on-call"
-    assert settings.azure.fields == {"credential": "default"}
+    assert settings.azure.credential == "default"
 
 
 def test_a_kind_of_a_later_version_is_kept_not_refused(here: Path) -> None:
@@ -370,9 +370,8 @@ def test_a_misspelt_variable_is_refused_and_the_nearest_named(here: Path) -> Non
 
 
 def test_other_programs_variables_are_left_alone(here: Path) -> None:
-    assert read(WHOLE, {"MONITOR_MODE": "x", "MONITOR_AZURE_TOKEN": "CANARY", "PATH": "/bin"}).azure.fields == {
-        "credential": "default"
-    }
+    environ = {"MONITOR_MODE": "x", "MONITOR_AZURE_TOKEN": "CANARY", "PATH": "/bin"}
+    assert read(WHOLE, environ).azure == read(WHOLE).azure
 
 
 def test_a_variable_that_fits_two_items_is_refused(here: Path) -> None:
@@ -403,7 +402,7 @@ def test_values_of_later_tables_can_be_overridden(here: Path) -> None:
     settings = read(WHOLE, environ)
     assert settings.rules[0].fields == {"below": 0.3}
     assert settings.channels[0].fields == {"url_env": "OTHER"}
-    assert settings.azure.fields == {"credential": "token"}
+    assert settings.azure.credential == "token"
     assert settings.sources[1].fields["requests_per_minute"] == 2
 
 

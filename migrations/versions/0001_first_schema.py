@@ -29,6 +29,9 @@ TABLES = (
     "cursor",
     "quarantine",
     "meta",
+    "azure_resource",
+    "request_made",
+    "request_pause",
     "alert",
     "alert_change",
     "silence",
@@ -60,6 +63,7 @@ def upgrade() -> None:
     _pulls()
     _charges()
     _reading()
+    _azure()
     _alerts()
     _work()
 
@@ -94,6 +98,7 @@ def _what_there_is() -> None:
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("endpoint", sa.Text),
+        sa.Column("resource_id", sa.Text),
         sa.Column("saas_resource", sa.Text),
         sa.Column("recorded_from", sa.Text, nullable=False),
         sa.UniqueConstraint("workspace_id", "name", "region", "model", "created_at"),
@@ -125,6 +130,7 @@ def _sources() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("name", sa.Text, nullable=False, unique=True),
         sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("yields", sa.Text, nullable=False),
         sa.Column("authority", sa.Integer, nullable=False),
         sa.Column("read", sa.BigInteger, nullable=False),
         sa.Column("stored", sa.BigInteger, nullable=False),
@@ -205,6 +211,8 @@ def _pulls() -> None:
         sa.Column("scope", sa.Text, primary_key=True),
         sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("pull_id", sa.Integer, sa.ForeignKey("cost_pull.id"), primary_key=True),
+        sa.Column("confirmed_by", sa.Integer, sa.ForeignKey("cost_pull.id"), nullable=False),
+        sa.Column("fingerprint", sa.Text, nullable=False),
         sa.Column("recorded_at", sa.BigInteger, nullable=False),
         sa.Column("superseded_at", sa.BigInteger),
         sa.Column("rows", sa.BigInteger, nullable=False),
@@ -212,9 +220,12 @@ def _pulls() -> None:
     op.create_table(
         "charged_resource",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("resource_id", sa.Text, nullable=False, unique=True),
+        sa.Column("resource_id", sa.Text, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("described_as", sa.Text, nullable=False),
         sa.Column("deployment_id", sa.Integer, sa.ForeignKey("deployment.id")),
         sa.Column("attribution", sa.Text),
+        sa.UniqueConstraint("resource_id", "model"),
     )
 
 
@@ -286,6 +297,36 @@ def _reading() -> None:
         "meta",
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
+    )
+
+
+def _azure() -> None:
+    op.create_table(
+        "azure_resource",
+        sa.Column("resource_id", sa.Text, primary_key=True),
+        sa.Column("recorded_at", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("superseded_at", sa.BigInteger),
+        sa.Column("source_id", sa.Integer, sa.ForeignKey("source.id"), nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("region", sa.Text, nullable=False),
+        sa.Column("parent", sa.Text, nullable=False),
+        sa.Column("attributes", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "request_made",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("scope", sa.Text, nullable=False),
+        sa.Column("made_at", sa.BigInteger, nullable=False),
+        sa.Column("units", sa.Integer, nullable=False),
+    )
+    op.create_index("ix_request_made_at", "request_made", ["tenant", "made_at"])
+    op.create_table(
+        "request_pause",
+        sa.Column("tenant", sa.Text, primary_key=True),
+        sa.Column("scope", sa.Text, primary_key=True),
+        sa.Column("until", sa.BigInteger, nullable=False),
     )
 
 

@@ -41,12 +41,11 @@ def backfill_command(invocation: Invocation, /, source: str, form: str, strict: 
 
 def _refuse(settings: "Settings", name: str) -> None:
     """Refuse a source that is not there, and one of which there is never anything to backfill."""
+    from monitor.config import source_kinds
+
     kinds = {source.name: source.kind for source in settings.sources}
     if name not in kinds:
         raise UnknownNameError("backfill", "source", name, list(kinds))
-    if kinds[name] == "cost-export":
-        raise SettingsError(
-            f"backfill: source {name!r}",
-            "cost exports always replace whole days, so there is nothing to backfill",
-            "put the export where the source reads, then run maas-monitor collect",
-        )
+    refused = getattr(source_kinds().get(kinds[name]), "NO_BACKFILL", None)
+    if refused:
+        raise SettingsError(f"backfill: source {name!r}", *refused)

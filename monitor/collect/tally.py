@@ -8,8 +8,8 @@ from datetime import datetime
 
 from msgspec import structs
 
+from monitor.domain.records import Yield
 from monitor.errors import MonitorError
-from monitor.sources import cost_export
 from monitor.store.progress import Counts
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,10 @@ class SourceResult:
 class Tally:
     """The running counts of one collection of one source, which began at `now`."""
 
-    def __init__(self, *, source: str, kind: str, now: datetime, progress: Progress | None = None) -> None:
-        self.source, self.kind, self.now, self._progress = source, kind, now, progress
+    def __init__(
+        self, *, source: str, kind: str, now: datetime, yields: Yield = "events", progress: Progress | None = None
+    ) -> None:
+        self.source, self.kind, self.yields, self.now, self._progress = source, kind, yields, now, progress
         self.counts = Counts()
         self.ignored: Counter[str] = Counter()
         self.formats: Counter[str] = Counter()
@@ -50,8 +52,8 @@ class Tally:
         """Add what a transaction has just committed."""
         self.counts.add(counts)
         self.ignored.update(ignored)
-        # A source of costs is committed export by export, of which there are few; logs come in any number of batches.
-        whole, level = ("export", logging.INFO) if self.kind == cost_export.KIND else ("batch", logging.DEBUG)
+        # A source of costs is committed answer by answer, of which there are few; logs come in any number of batches.
+        whole, level = ("batch", logging.DEBUG) if self.yields == "events" else ("answer", logging.INFO)
         said = {"source": self.source, **structs.asdict(counts)}
         logger.log(level, "%s: %s of %d read, %d stored", self.source, whole, counts.read, counts.stored, extra=said)
         if self._progress:

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitor.domain.stretch import COLUMNS, Cursor, Parsed, Piece
+from monitor.domain.stretch import COLUMNS, Parsed, Piece
 from monitor.errors import MonitorError
-from monitor.sources import files
 from monitor.sources.formats import named
 from monitor.store.engine import writing
 from monitor.store.inventory import Registry
-from monitor.store.progress import Counts, count, cursors, move, set_aside, source_number
+from monitor.store.progress import Counts, KnownCursors, count, formats_read, move, set_aside, source_number
 from monitor.store.usage import TOO_OLD, Events, pruned_before, settle_days, store_events
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
-    from monitor.collect.tally import Tally
+    from monitor.collect.collection import Collection
 
 BATCH_EVENTS = 60_000
 BATCH_PIECES = 500
@@ -31,28 +30,28 @@ UNKNOWN_AUTHORITY = 1000
 """Of a source whose format is not known yet: any other is believed before it."""
 
 
-def collect_usage(
-    engine: "Engine", source: files.Settings, request: files.Request, tally: "Tally", registry_: Registry
-) -> None:
+def collect_usage(one: "Collection") -> None:
     """Read all that is new in a source. What another collector reads meanwhile is left to it."""
+    engine, source, tally = one.engine, one.source, one.tally
     with writing(engine) as connection:
-        number = source_number(connection, source.name, source.kind, UNKNOWN_AUTHORITY)
-        known = cursors(connection, number)
-        formats = {cursor.format for cursor in known}
-        source_number(connection, source.name, source.kind, _authority(source, formats))
-    for batch in _batches(_pieces(source, known, request, tally)):
+        number = source_number(connection, source.name, source.kind, "events", UNKNOWN_AUTHORITY)
+        formats = formats_read(connection, number)
+        source_number(connection, source.name, source.kind, "events", _authority(source, formats))
+    for batch in _batches(_pieces(one, KnownCursors(engine, number))):
         seen = {piece.after.format for piece in batch}
         with writing(engine) as connection:
             if not seen <= formats:
                 formats |= seen
-                source_number(connection, source.name, source.kind, _authority(source, formats))
-            counts, ignored = store_pieces(connection, number, registry_, batch, tally.now, moves=not request.again)
+                source_number(connection, source.name, source.kind, "events", _authority(source, formats))
+            moves = one.request.period is None
+            counts, ignored = store_pieces(connection, number, one.registry, batch, tally.now, moves=moves)
         tally.add(counts, ignored)
     settle(engine)
 
 
-def _pieces(source: files.Settings, known: list[Cursor], request: files.Request, tally: "Tally") -> Iterator[Piece]:
-    for piece in files.read(source, known, request):
+def _pieces(one: "Collection", known: KnownCursors) -> Iterator[Piece]:
+    tally = one.tally
+    for piece in one.module.read(one.source, known, one.request, one.session):
         if isinstance(piece, MonitorError):
             tally.errors.append(piece)
             continue
@@ -61,10 +60,12 @@ def _pieces(source: files.Settings, known: list[Cursor], request: files.Request,
         yield piece
 
 
-def _authority(source: files.Settings, formats: Iterable[str] = ()) -> int:
+def _authority(source: Any, formats: Iterable[str] = ()) -> int:
+    """How far a source is believed: as the settings say, else as the formats it was read by are, lowest first."""
     if source.priority is not None:
-        return source.priority
-    listed = formats if source.format == "auto" else [source.format]
+        return int(source.priority)
+    said = getattr(source, "format", "auto")
+    listed = formats if said == "auto" else [said]
     return min((named(name).AUTHORITY for name in listed if name), default=UNKNOWN_AUTHORITY)
 
 

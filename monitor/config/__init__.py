@@ -38,6 +38,7 @@ from monitor.config.settings import (
 from monitor.config.typing_in import Misfit, convert, parse_text, struct_in
 from monitor.domain.endpoints import endpoint
 from monitor.errors import SettingsError, UnknownNameError
+from monitor.sources.azure.cloud import Azure
 
 __all__ = [
     "Budget",
@@ -84,7 +85,7 @@ def load(path: Path | str | None, environ: Mapping[str, str]) -> Settings:
         prices=_several(Price, raw, "price", overrides),
         rules=tuple(_loose(*item, overrides) for item in _items(raw, "rule")),
         channels=tuple(_loose(*item, overrides) for item in _items(raw, "channel")),
-        azure=_loose(_one(raw, "azure"), "azure", "MONITOR_AZURE", overrides),
+        azure=_table(Azure, _one(raw, "azure"), "azure", "MONITOR_AZURE", overrides),
     )
     overrides.refuse_unused(TABLES)
     _check_names(settings)

@@ -20,6 +20,7 @@ from monitor.domain.money import LARGEST
 from monitor.domain.period import zone_named
 from monitor.domain.records import MeterClass
 from monitor.folders import folder
+from monitor.sources.azure.cloud import Azure
 
 REGIONS = "azure-regions.txt"
 CURRENCIES = "iso-4217.txt"
@@ -232,4 +233,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     prices: tuple[Price, ...] = ()
     rules: tuple[Later, ...] = ()
     channels: tuple[Later, ...] = ()
-    azure: Later = Later()
+    azure: Azure = Azure()

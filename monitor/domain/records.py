@@ -62,6 +62,9 @@ class Rejected(Struct, frozen=True, gc=False):
 
 Outcome = UsageEvent | Ignored | Rejected
 
+Yield = Literal["events", "minutes", "charges", "resources"]
+"""What a source yields: single requests, sums of them by minute, what was billed, or what there is."""
+
 MeterClass = Literal["input", "output", "cache", "fine-tuning", "hosting", "other"]
 
 
@@ -71,7 +74,7 @@ class Charge(Struct, frozen=True, kw_only=True):
     `billed_cost` is exact, as written by the biller. `consumed_quantity` is in single units (tokens, hours): the quoted
     quantity times the block size of `pricing_unit`; None where the unit is not known. `charge_period_start` is the UTC
     day, in days since 1970-01-01. `sub_account_id` is the subscription's GUID in lower case, `resource_id` is in lower
-    case.
+    case. `plan` is the Marketplace plan, where the row has it apart from the meter's name.
     """
 
     charge_period_start: int
@@ -86,6 +89,7 @@ class Charge(Struct, frozen=True, kw_only=True):
     sub_account_id: str = ""
     billing_account_id: str = ""
     publisher_name: str = ""
+    plan: str = ""
     charge_category: str = ""
     model: str | None = None
     marketplace: bool = False

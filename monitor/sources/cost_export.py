@@ -23,12 +23,21 @@ from msgspec import DecodeError, Struct, field, json, structs
 from monitor.domain.catalogue import Catalogue
 from monitor.domain.records import Charge, Ignored, Rejected
 from monitor.errors import SettingsError, UnreachableError
+from monitor.sources.cost_answer import CostAnswer, Place, RejectedRow
 from monitor.sources.cost_numbers import Style
-from monitor.sources.cost_rows import Include, Place, RowReader, style_of
+from monitor.sources.cost_rows import Include, RowReader, style_of
 from monitor.sources.cost_tables import UnreadableError, open_table
 from monitor.sources.objects import unreadable
+from monitor.sources.request import Request
+from monitor.sources.session import Session
 
 KIND = "cost-export"
+YIELDS = "charges"
+NO_BACKFILL = (
+    "cost exports always replace whole days, so there is nothing to backfill",
+    "put the export where the source reads, then run maas-monitor collect",
+)
+"""Why a past range is never read again, and what to do instead."""
 MANIFEST = "manifest.json"
 
 PARTS = "part_*"
@@ -56,36 +65,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-class RejectedRow(Struct, frozen=True, kw_only=True):
-    """A row for the quarantine: the file it is in, and its line (rows of Parquet count from 1; 0: the whole file)."""
-
-    object: str
-    position: int
-    reason: str
-
-
-class ExportPull(Struct, frozen=True, kw_only=True):
-    """One export, read whole.
-
-    `days`: the scopes and days it answers for, and how many charges each has: those of any of its rows, but not those
-    of which it has rows to keep and could read none.
-    """
-
-    name: str
-    fingerprint: str
-    modified_ns: int
-    bytes: int
-    charges: list[Charge] = field(default_factory=list)
-    days: dict[Place, int] = field(default_factory=dict)
-    ignored: dict[str, int] = field(default_factory=dict)
-    rejected: list[RejectedRow] = field(default_factory=list)
-
-    @property
-    def read(self) -> int:
-        """The number of rows read."""
-        return len(self.charges) + sum(self.ignored.values()) + len(self.rejected)
-
-
 class _Blob(Struct):
     name: str = field(name="blobName")
     size: int | None = field(name="byteCount", default=None)
@@ -105,8 +84,8 @@ class Export(Struct, frozen=True, kw_only=True):
 
 
 def pulls(
-    settings: Settings, known: Mapping[str, tuple[str, int]], catalogue: Catalogue
-) -> Iterator[ExportPull | UnreachableError]:
+    settings: Settings, known: Mapping[str, tuple[str, int]], _request: Request, session: Session
+) -> Iterator[CostAnswer | UnreachableError]:
     """Read the exports that changed since they were last recorded, in the order of their modification time and name.
 
     `known`: by the export's name, the fingerprint and the modification time it had then; one with both of another's is
@@ -120,7 +99,7 @@ def pulls(
             before = known.get(export.name)
             moved = before is None and seen in unmoved
             if seen != before and not moved:
-                yield _read(export, fingerprint, size, settings.include, catalogue)
+                yield _read(export, fingerprint, size, settings.include, session.catalogue)
         except OSError as error:
             yield unreadable(error.filename or export.name, error)
 
@@ -206,8 +185,8 @@ def _fingerprint(export: Export, include: Include) -> tuple[str, int]:
     return whole.hexdigest(), size
 
 
-def _read(export: Export, fingerprint: str, size: int, include: Include, catalogue: Catalogue) -> ExportPull:
-    pull = ExportPull(name=export.name, fingerprint=fingerprint, modified_ns=export.modified_ns, bytes=size)
+def _read(export: Export, fingerprint: str, size: int, include: Include, catalogue: Catalogue) -> CostAnswer:
+    pull = CostAnswer(name=export.name, fingerprint=fingerprint, written_at=export.modified_ns, bytes=size)
     if export.incomplete:
         return _refused(pull, export.name, export.incomplete)
     if size == 0:
@@ -230,12 +209,12 @@ def _read(export: Export, fingerprint: str, size: int, include: Include, catalog
     return pull
 
 
-def _refused(pull: ExportPull, at: str, reason: str) -> ExportPull:
+def _refused(pull: CostAnswer, at: str, reason: str) -> CostAnswer:
     rejected = [RejectedRow(object=at, position=0, reason=reason)]
     return structs.replace(pull, rejected=rejected, charges=[], days={}, ignored={})
 
 
-def _read_part(part: str, style: Style, include: Include, catalogue: Catalogue, pull: ExportPull) -> set[Place]:
+def _read_part(part: str, style: Style, include: Include, catalogue: Catalogue, pull: CostAnswer) -> set[Place]:
     """Add the rows of one part to the pull; return the scopes and days of which it has rows that could not be read."""
     unread = set()
     ignored: Counter[str] = Counter(pull.ignored)

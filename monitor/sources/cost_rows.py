@@ -8,6 +8,7 @@ from monitor.domain.catalogue import Catalogue
 from monitor.domain.meters import block_size
 from monitor.domain.money import EXACT, LARGEST
 from monitor.domain.records import Charge, Ignored, Rejected, scope_of
+from monitor.sources.cost_answer import Place
 from monitor.sources.cost_columns import Columns
 from monitor.sources.cost_numbers import (
     ABSENT,
@@ -23,9 +24,6 @@ from monitor.sources.cost_recognition import Recognised, Words, recognise
 from monitor.sources.cost_tables import Row, Table
 
 Include = Literal["models", "all"]
-Place = tuple[str, int]
-"""What a pull replaces: scope (monitor.domain.records.scope_of) and UTC day (days since 1970-01-01)."""
-
 NO_CURRENCY = "XXX"
 """ISO 4217's code for a transaction without a currency."""
 REMEMBERED = 1 << 16
@@ -159,6 +157,7 @@ class RowReader:
             sub_account_id=keep(identity.subscription),
             billing_account_id=keep(identity.billing_account),
             publisher_name=keep(first(row, "publisher_name")),
+            plan=keep(first(row, "plan")),
             charge_category=keep(first(row, "charge_category")),
             model=found.model,
             marketplace=found.marketplace,

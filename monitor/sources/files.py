@@ -35,8 +35,11 @@ from monitor.sources.parse import (
     pieces,
 )
 from monitor.sources.reading import Reading
+from monitor.sources.request import Cursors, Request
+from monitor.sources.session import Session
 
 KIND = "files"
+YIELDS = "events"
 
 RANGE_BYTES = 16 * 1024 * 1024
 STRETCH_RECORDS = 100_000
@@ -88,16 +91,9 @@ class Here:
         return future
 
 
-class Request(Struct, frozen=True, kw_only=True):
-    """What to read of a source: everything new, or again from the start, only certain minutes."""
-
-    again: bool = False
-    final: bool = False
-    minutes: tuple[int, int] | None = None
-    labels: dict[str, str] = {}
-
-
-def read(settings: Settings, cursors: list[Cursor], request: Request = Request()) -> Iterator[Piece | MonitorError]:  # noqa: B008 - frozen
+def read(
+    settings: Settings, cursors: Cursors, request: Request, _session: Session | None = None
+) -> Iterator[Piece | MonitorError]:
     """Yield everything new in the source's files, piece by piece, in order within each file; errors among them."""
     found = []
     for one in find(settings.path, settings.name):
@@ -105,10 +101,11 @@ def read(settings: Settings, cursors: list[Cursor], request: Request = Request()
             found.append(_labelled(one, request))
         else:
             yield SettingsError(repr(one.path), "has a name that is not UTF-8", "rename it")
+    again = request.period is not None
     fresh = [
-        (one, structs.replace(cursor, position=0) if request.again and isinstance(cursor, Cursor) else cursor)
-        for one, cursor in Known(cursors).continued(found)
-        if request.again or isinstance(cursor, MonitorError) or cursor.seen != one.seen
+        (one, structs.replace(cursor, position=0) if again and isinstance(cursor, Cursor) else cursor)
+        for one, cursor in Known(cursors.all()).continued(found)
+        if again or isinstance(cursor, MonitorError) or cursor.seen != one.seen
     ]
     size = sum(one.size * (5 if one.compressed else 1) for one, _ in fresh)
     try:

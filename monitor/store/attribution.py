@@ -50,10 +50,10 @@ def attribute(connection: "Connection") -> int:
     }
     named = _named_by_settings(connection)
     changes = []
-    for number, resource_id, deployment_id, attribution in connection.execute(sa.select(*charged_resource.c)).all():
-        decided = decide(resource_id, by_hand, named)
-        if decided != (deployment_id, attribution):
-            changes.append({"number": number, "who": decided[0], "why": decided[1]})
+    for row in connection.execute(sa.select(charged_resource)).all():
+        decided = decide(row.resource_id, by_hand, named)
+        if decided != (row.deployment_id, row.attribution):
+            changes.append({"number": row.id, "who": decided[0], "why": decided[1]})
     if changes:
         connection.execute(
             sa.update(charged_resource)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def charged_like(connection: "Connection", name: str) -> str:
     """Return the id of the charged resource meant by its whole id or its last segment; MonitorError if not one is."""
-    names: list[str] = list(connection.scalars(sa.select(charged_resource.c.resource_id)))
+    names: list[str] = list(connection.scalars(sa.select(charged_resource.c.resource_id).distinct()))
     asked = name.strip().lower()
     meant = [one for one in names if asked in (one.lower(), one.lower().rpartition("/")[2])]
     if not meant:

@@ -1,11 +1,12 @@
 """Charges: what was billed, pull by pull, each replacing what was known of its scopes and days.
 
-Recording a pull: 1 the object is as it was when it was last recorded: nothing changes; 2 what was current of the scopes
-and days that the pull answers for gets `superseded_at`, whichever source it came from, except where it was written
-later than the pull: there the pull itself is superseded from the start, kept and never counted; 3 the pull, its days
-and its charges are inserted with `recorded_at`; all in the caller's one transaction (monitor.store.engine.writing). So
-the answer written last counts, in whatever order answers come. A pull that answers for no day supersedes nothing. A row
-counts at an instant if it was recorded by then and not superseded yet.
+Recording a pull: 1 the object is as it was when it was last recorded: nothing changes; 2 a day that says what is known
+of it already is confirmed, and not recorded again; 3 what else was current of the scopes and days that the pull answers
+for gets `superseded_at`, whichever source it came from, except where it was written or confirmed later than the pull:
+there the pull itself is superseded from the start, kept and never counted; 4 the pull, its days and their charges are
+inserted with `recorded_at`; all in the caller's one transaction (monitor.store.engine.writing). So the answer written
+last counts, in whatever order answers come. A pull that answers for no day supersedes nothing. A row counts at an
+instant if it was recorded by then and not superseded yet.
 """
 
 from collections import defaultdict
@@ -14,8 +15,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
+from xxhash import xxh3_128_intdigest
 
 from monitor.domain.money import NANO, from_store, quantity_of, quantity_to_store, to_store
 from monitor.domain.records import Charge, scope_of
@@ -23,6 +26,8 @@ from monitor.store.tables import charge, charged_resource, cost_day, cost_pull
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+_encode = msgspec.msgpack.Encoder().encode
 
 WHOLE = 10**NANO
 AT_ONCE = 500
@@ -44,6 +49,7 @@ class CostPull(Struct, frozen=True, kw_only=True):
 
     `object` names where it came from; `fingerprint` is the same only for an answer that says the same; `written_at` is
     when the biller gave it, in nanoseconds since 1970. Of two written at once the one with the later name counts.
+    `scope` is the scope of every charge, '' where each is of its own subscription or billing account.
     """
 
     source_id: int
@@ -53,6 +59,11 @@ class CostPull(Struct, frozen=True, kw_only=True):
     recorded_at: datetime
     charges: Sequence[Charge]
     days: Mapping[Place, int]
+    scope: str = ""
+
+    def place(self, one: Charge) -> Place:
+        """Return the scope and day that a charge is replaced with."""
+        return self.scope or scope_of(one.sub_account_id, one.billing_account_id), one.charge_period_start
 
     @property
     def seen(self) -> Seen:
@@ -61,7 +72,7 @@ class CostPull(Struct, frozen=True, kw_only=True):
 
 
 class PullResult(Struct, frozen=True, kw_only=True):
-    """How many charges of a pull were new, and how many had been recorded with the same pull before."""
+    """How many charges of a pull were new, and how many are of days that are known to be so already."""
 
     stored: int
     duplicates: int
@@ -92,12 +103,15 @@ def record_pull(connection: "Connection", pull: CostPull) -> PullResult:
     last = _pulls(pull.source_id).where(cost_pull.c.object == pull.object).order_by(cost_pull.c.id.desc()).limit(1)
     if any(Seen(fingerprint, written_at) == pull.seen for _, fingerprint, written_at in connection.execute(last)):
         return PullResult(stored=0, duplicates=len(pull.charges))
-    outdated = _outdated(connection, pull)
-    _supersede(connection, pull, outdated)
+    said = _said(pull)
+    outdated, confirmed = _held_against(connection, pull, said)
     number = _insert_pull(connection, pull)
-    _insert_days(connection, pull, number, outdated)
-    _insert_charges(connection, pull, number, outdated)
-    return PullResult(stored=len(pull.charges), duplicates=0)
+    _confirm(connection, number, confirmed)
+    news = [one for one in pull.charges if pull.place(one) not in confirmed]
+    _supersede(connection, pull, said.keys() - outdated - confirmed)
+    _insert_days(connection, pull, number, said, confirmed, outdated)
+    _insert_charges(connection, pull, number, news, outdated)
+    return PullResult(stored=len(news), duplicates=len(pull.charges) - len(news))
 
 
 def last_seen(connection: "Connection", source_id: int) -> dict[str, Seen]:
@@ -180,23 +194,41 @@ def _billed(row: Any) -> Billed:
     )
 
 
-def _outdated(connection: "Connection", pull: CostPull) -> set[Place]:
-    """Return of which scopes and days a pull is known that was written later.
+def _said(pull: CostPull) -> dict[Place, str]:
+    """Return what each day of a pull says, as a text that is the same for the same charges in any order."""
+    sums = dict.fromkeys(pull.days, 0)
+    for one in pull.charges:
+        sums[pull.place(one)] += xxh3_128_intdigest(_encode(one))
+    return {place: f"{total % 2**128:032x}" for place, total in sums.items()}
+
+
+def _held_against(connection: "Connection", pull: CostPull, said: Mapping[Place, str]) -> tuple[set[Place], set[Place]]:
+    """Return of which scopes and days something is known that was written later, and which are known to be so already.
 
     Names are compared here and not by the store: engines sort text differently.
     """
-    outdated = set()
-    current = sa.select(cost_day.c.day, cost_pull.c.written_at, cost_pull.c.object).join(cost_pull)
+    outdated, confirmed = set(), set()
+    current = sa.select(cost_day.c.day, cost_day.c.fingerprint, cost_pull.c.written_at, cost_pull.c.object).join(
+        cost_pull, cost_pull.c.id == cost_day.c.confirmed_by
+    )
     for scope, some in _by_scope(pull.days):
         asked = (cost_day.c.scope == scope, cost_day.c.day.in_(some), cost_day.c.superseded_at.is_(None))
-        for day, written_at, name in connection.execute(current.where(*asked)):
+        for day, fingerprint, written_at, name in connection.execute(current.where(*asked)):
             if (written_at, name) > (pull.written_at, pull.object):
                 outdated.add((scope, day))
-    return outdated
+            elif fingerprint == said[scope, day]:
+                confirmed.add((scope, day))
+    return outdated, confirmed
 
 
-def _supersede(connection: "Connection", pull: CostPull, outdated: set[Place]) -> None:
-    for scope, some in _by_scope(pull.days.keys() - outdated):
+def _confirm(connection: "Connection", number: int, places: set[Place]) -> None:
+    for scope, some in _by_scope(places):
+        here = (cost_day.c.scope == scope, cost_day.c.day.in_(some), cost_day.c.superseded_at.is_(None))
+        connection.execute(sa.update(cost_day).where(*here).values(confirmed_by=number))
+
+
+def _supersede(connection: "Connection", pull: CostPull, places: Iterable[Place]) -> None:
+    for scope, some in _by_scope(places):
         for table, day_column in ((charge, charge.c.charge_period_start), (cost_day, cost_day.c.day)):
             connection.execute(
                 sa.update(table)
@@ -231,37 +263,50 @@ def _insert_pull(connection: "Connection", pull: CostPull) -> int:
     return number
 
 
-def _insert_days(connection: "Connection", pull: CostPull, number: int, outdated: set[Place]) -> None:
+def _insert_days(
+    connection: "Connection",
+    pull: CostPull,
+    number: int,
+    said: Mapping[Place, str],
+    confirmed: set[Place],
+    outdated: set[Place],
+) -> None:
     rows = [
         {
-            "scope": scope,
-            "day": day,
+            "scope": place[0],
+            "day": place[1],
             "pull_id": number,
+            "confirmed_by": number,
+            "fingerprint": fingerprint,
             "recorded_at": pull.recorded_at,
-            "superseded_at": pull.recorded_at if (scope, day) in outdated else None,
-            "rows": count,
+            "superseded_at": pull.recorded_at if place in outdated else None,
+            "rows": pull.days[place],
         }
-        for (scope, day), count in pull.days.items()
+        for place, fingerprint in said.items()
+        if place not in confirmed
     ]
     if rows:
         connection.execute(sa.insert(cost_day), rows)
 
 
-def _insert_charges(connection: "Connection", pull: CostPull, number: int, outdated: set[Place]) -> None:
-    resources = _resource_numbers(connection, {one.resource_id for one in pull.charges})
+def _insert_charges(
+    connection: "Connection", pull: CostPull, number: int, news: Sequence[Charge], outdated: set[Place]
+) -> None:
+    resources = _resource_numbers(connection, news)
     recorded = {"pull_id": number, "recorded_at": pull.recorded_at}
-    for some in _chunks(pull.charges, ROWS_AT_ONCE):
-        rows = [recorded | _row(one) | {"resource": resources[one.resource_id]} for one in some]
-        for row in rows:
-            old = (row["scope"], row["charge_period_start"]) in outdated
-            row["superseded_at"] = pull.recorded_at if old else None
+    for some in _chunks(news, ROWS_AT_ONCE):
+        rows = []
+        for one in some:
+            place = pull.place(one)
+            known_as = {"scope": place[0], "resource": resources[one.resource_id, one.model or ""]}
+            superseded_at = pull.recorded_at if place in outdated else None
+            rows.append(recorded | known_as | _row(one) | {"superseded_at": superseded_at})
         connection.execute(sa.insert(charge), rows)
 
 
 def _row(one: Charge) -> dict[str, Any]:
     nano, remainder = to_store(one.billed_cost)
     return {
-        "scope": scope_of(one.sub_account_id, one.billing_account_id),
         "charge_period_start": one.charge_period_start,
         "meter": one.meter,
         "meter_name": one.meter_name,
@@ -281,18 +326,27 @@ def _row(one: Charge) -> dict[str, Any]:
     }
 
 
-def _resource_numbers(connection: "Connection", names: set[str]) -> dict[str, int]:
-    """Return the numbers of the charged resources, those seen for the first time included."""
-    numbers: dict[str, int] = {}
-    for some in _chunks(sorted(names), AT_ONCE):
-        query = sa.select(charged_resource.c.resource_id, charged_resource.c.id)
-        asked = charged_resource.c.resource_id.in_(some)
-        numbers |= {row[0]: row[1] for row in connection.execute(query.where(asked))}
-        missing = [{"resource_id": name} for name in some if name not in numbers]
+def _resource_numbers(connection: "Connection", charges: Sequence[Charge]) -> dict[tuple[str, str], int]:
+    """Return the numbers of the charged resources and models, those seen for the first time included."""
+    described = {(one.resource_id, one.model or ""): one for one in reversed(charges)}
+    numbers: dict[tuple[str, str], int] = {}
+    query = sa.select(charged_resource.c.resource_id, charged_resource.c.model, charged_resource.c.id)
+    for some in _chunks(sorted(described), AT_ONCE):
+        asked = query.where(charged_resource.c.resource_id.in_({name for name, _ in some}))
+        numbers |= {(row[0], row[1]): row[2] for row in connection.execute(asked)}
+        missing = [
+            {"resource_id": key[0], "model": key[1], "described_as": _described(described[key])}
+            for key in some
+            if key not in numbers
+        ]
         if missing:
             connection.execute(sa.insert(charged_resource), missing)
-            numbers |= {row[0]: row[1] for row in connection.execute(query.where(asked))}
+            numbers |= {(row[0], row[1]): row[2] for row in connection.execute(asked)}
     return numbers
+
+
+def _described(one: Charge) -> str:
+    return " | ".join(filter(None, (one.plan, one.meter_name)))
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -75,7 +75,7 @@ def _state(upto: datetime | None, collected: datetime | None, *, is_billed: bool
 def _last_costs(connection: "Connection", as_of: datetime | None) -> dict[int, datetime]:
     asked = (
         sa.select(cost_pull.c.source_id, sa.func.max(cost_day.c.day))
-        .join_from(cost_day, cost_pull, cost_pull.c.id == cost_day.c.pull_id)
+        .join_from(cost_day, cost_pull, cost_pull.c.id == cost_day.c.confirmed_by)
         .where(*known(cost_day, as_of))
         .group_by(cost_pull.c.source_id)
     )

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct, structs
 
+from monitor.domain.records import Yield
 from monitor.domain.stretch import Cursor, Misread
 from monitor.errors import SettingsError
+from monitor.store.engine import reading
 from monitor.store.tables import cursor, ignored_record, quarantine, source
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Engine
+
+AT_ONCE = 500
 
 
 class Counts(Struct, kw_only=True):
@@ -34,7 +38,7 @@ class Counts(Struct, kw_only=True):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def source_number(connection: "Connection", name: str, kind: str, authority: int) -> int:
+def source_number(connection: "Connection", name: str, kind: str, yields: Yield, authority: int) -> int:
     """Find or make the row of a source and note how far it is believed; SettingsError if it is of another kind.
 
     What was read from it stays what it was: a log does not become a bill because its source is now called one.
@@ -42,7 +46,8 @@ def source_number(connection: "Connection", name: str, kind: str, authority: int
     found = connection.execute(sa.select(source.c.id, source.c.kind).where(source.c.name == name)).one_or_none()
     if found is None:
         zero = dict.fromkeys(("read", "stored", "duplicates", "ignored", "quarantined", "bytes"), 0)
-        result = connection.execute(source.insert().values(name=name, kind=kind, authority=authority, **zero))
+        said = {"name": name, "kind": kind, "yields": yields, "authority": authority}
+        result = connection.execute(source.insert().values(**said, **zero))
         return int(result.inserted_primary_key[0])  # type: ignore[index]
     number, before = found
     if kind != before:
@@ -61,11 +66,33 @@ def authority_of(connection: "Connection", name: str) -> int | None:
     return number
 
 
-def cursors(connection: "Connection", source_id: int) -> list[Cursor]:
-    """Return all cursors of a source."""
-    fields = [cursor.c[name] for name in Cursor.__struct_fields__]
-    rows = connection.execute(sa.select(*fields).where(cursor.c.source_id == source_id))
-    return [Cursor(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public accessor
+class KnownCursors:
+    """The cursors of a source, looked up as they are needed."""
+
+    def __init__(self, engine: "Engine", source_id: int) -> None:
+        self._engine, self._source_id = engine, source_id
+
+    def all(self) -> list[Cursor]:
+        """Return the cursors of every object."""
+        return self._where()
+
+    def of(self, names: Iterable[str]) -> list[Cursor]:
+        """Return the cursors of the objects of these names."""
+        wanted, found = sorted(set(names)), []
+        for start in range(0, len(wanted), AT_ONCE):
+            found += self._where(cursor.c.name.in_(wanted[start : start + AT_ONCE]))
+        return found
+
+    def _where(self, *conditions: "sa.ColumnElement[bool]") -> list[Cursor]:
+        fields = [cursor.c[name] for name in Cursor.__struct_fields__]
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(*fields).where(cursor.c.source_id == self._source_id, *conditions))
+            return [Cursor(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public accessor
+
+
+def formats_read(connection: "Connection", source_id: int) -> set[str]:
+    """Return the formats that the objects of a source were found to be of."""
+    return set(connection.scalars(sa.select(cursor.c.format).where(cursor.c.source_id == source_id).distinct()))
 
 
 def move(connection: "Connection", source_id: int, before: Cursor, after: Cursor, now: datetime) -> bool:

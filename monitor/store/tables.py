@@ -74,6 +74,8 @@ deployment = Table(
     # Azure frees a deleted endpoint's name for reuse; the time of creation tells its bearers apart. 0: not known.
     Column("created_at", BigInteger, nullable=False),
     Column("endpoint", Text),
+    # The id by which Azure Resource Manager knows it, in lower case; null where inventory has not found it.
+    Column("resource_id", Text),
     Column("saas_resource", Text),
     Column("recorded_from", Text, nullable=False),
     sa.UniqueConstraint("workspace_id", "name", "region", "model", "created_at"),
@@ -108,6 +110,8 @@ source = Table(
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
+    # What it yields (monitor.domain.records.Yield): only what is read as events can be proven by them.
+    Column("yields", Text, nullable=False),
     # Among sources that saw the same deployment on the same day, the lowest authority is believed (invariant 7).
     Column("authority", Integer, nullable=False),
     Column("read", BigInteger, nullable=False),
@@ -228,6 +232,10 @@ cost_day = Table(
     Column("scope", Text, primary_key=True),
     Column("day", Integer, primary_key=True, autoincrement=False),
     Column("pull_id", ForeignKey("cost_pull.id"), primary_key=True),
+    # The pull that said the same last: what is written after it is newer, and what is written before it is not.
+    Column("confirmed_by", ForeignKey("cost_pull.id"), nullable=False),
+    # Over the day's charges in any order: a day that says the same again is not recorded again.
+    Column("fingerprint", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("superseded_at", Instant),
     Column("rows", BigInteger, nullable=False),
@@ -237,10 +245,15 @@ charged_resource = Table(
     "charged_resource",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("resource_id", Text, nullable=False, unique=True),
+    Column("resource_id", Text, nullable=False),
+    # An account of Foundry bills every model deployed on it: '' where the charge names none.
+    Column("model", Text, nullable=False),
+    # Plan and meter of its first charge: they name the offer's plan, by which inventory knows the workspace.
+    Column("described_as", Text, nullable=False),
     # Who uses what the resource bills, and why we believe so; null: unattributed.
     Column("deployment_id", ForeignKey("deployment.id")),
     Column("attribution", Text),
+    sa.UniqueConstraint("resource_id", "model"),
 )
 
 charge = Table(
@@ -324,6 +337,47 @@ meta = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# What Azure has, and what may be asked of it ------------------------------------------------------------------------
+
+azure_resource = Table(
+    "azure_resource",
+    metadata,
+    # One state of one resource: from when it was first seen so until it was seen otherwise, or no longer.
+    Column("resource_id", Text, primary_key=True),
+    Column("recorded_at", Instant, primary_key=True),
+    Column("superseded_at", Instant),
+    Column("source_id", ForeignKey("source.id"), nullable=False),
+    # monitor.domain.inventory.Kind
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    # The resource it belongs to: a deployment's workspace or account, a subscription's workspace.
+    Column("parent", Text, nullable=False),
+    # What else is known of it, as a JSON object.
+    Column("attributes", Text, nullable=False),
+)
+
+request_made = Table(
+    "request_made",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    # Query processing units, of which Azure counts one for every month of data that is asked for.
+    Column("units", Integer, nullable=False),
+)
+Index("ix_request_made_at", request_made.c.tenant, request_made.c.made_at)
+
+request_pause = Table(
+    "request_pause",
+    metadata,
+    # Azure has asked that nobody asks anything of this tenant or scope before that time.
+    Column("tenant", Text, primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("until", Instant, nullable=False),
 )
 
 # Who does what, and who was told (filled by the scheduler and by alerting) --------------------------------------------

@@ -9,7 +9,7 @@ from monitor.domain.period import day_of, instant_of, rfc3339
 from monitor.domain.quota import Busiest
 from monitor.store.meta import noted
 from monitor.store.rolling import VALUES, summed_events, summed_minutes
-from monitor.store.tables import deployment, usage_day, usage_event, usage_minute
+from monitor.store.tables import deployment, source, usage_day, usage_event, usage_minute
 from monitor.store.usage import PRUNED, busiest_minutes
 
 if TYPE_CHECKING:
@@ -21,14 +21,18 @@ def verify(connection: "Connection") -> Iterator[str]:
 
     None is well.
 
-    Minutes from before the events were pruned have nothing left to be held against, and are passed over.
+    Minutes from before the events were pruned have nothing left to be held against, and are passed over, as are those
+    of sources that report sums by minute and no events.
     """
     kept_from = int(noted(connection, PRUNED) or 0)
     names: dict[int, str] = {
         row.id: row.name for row in connection.execute(sa.select(deployment.c.id, deployment.c.name))
     }
     summed = summed_events().where(usage_event.c.minute >= kept_from)
-    stored = _rollup(usage_minute, "minute").where(usage_minute.c.minute >= kept_from)
+    of_events = sa.select(source.c.id).where(source.c.yields == "events")
+    stored = _rollup(usage_minute, "minute").where(
+        usage_minute.c.minute >= kept_from, usage_minute.c.source_id.in_(of_events)
+    )
     for row in _differences(connection, summed, stored):
         yield f"{names.get(row[0], row[0])}: the minute {rfc3339(instant_of(row[2]))} differs from its events"
     for row in _differences(connection, summed_minutes(), _rollup(usage_day, "day")):

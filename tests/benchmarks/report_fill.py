@@ -51,9 +51,9 @@ def _inventory(engine: sa.Engine) -> None:
         connection.execute(
             tables.source.insert(),
             [
-                {"id": GATEWAY, "name": "gateway", "kind": "files", "authority": 10, **source},
-                {"id": TRACES, "name": "traces", "kind": "files", "authority": 30, **source},
-                {"id": COSTS, "name": "costs", "kind": "cost-export", "authority": 0, **source},
+                {"id": GATEWAY, "name": "gateway", "kind": "files", "yields": "events", "authority": 10, **source},
+                {"id": TRACES, "name": "traces", "kind": "files", "yields": "events", "authority": 30, **source},
+                {"id": COSTS, "name": "costs", "kind": "cost-export", "yields": "charges", "authority": 0, **source},
             ],
         )
         connection.execute(
@@ -167,10 +167,27 @@ def _charges(engine: sa.Engine, first: int, days: int) -> None:
         connection.execute(tables.cost_pull.insert(), pull)
         connection.execute(
             tables.charged_resource.insert(),
-            [{"id": number, "resource_id": f"/resource/{number}", "deployment_id": number} for number in numbers],
+            [
+                {
+                    "id": number,
+                    "resource_id": f"/resource/{number}",
+                    "model": "",
+                    "described_as": "",
+                    "deployment_id": number,
+                }
+                for number in numbers
+            ],
         )
         known = [
-            {"scope": "bench", "day": first + day, "pull_id": 1, "recorded_at": recorded_at, "rows": 2 * DEPLOYMENTS}
+            {
+                "scope": "bench",
+                "day": first + day,
+                "pull_id": 1,
+                "confirmed_by": 1,
+                "fingerprint": "",
+                "recorded_at": recorded_at,
+                "rows": 2 * DEPLOYMENTS,
+            }
             for day in range(days - 2)
         ]
         connection.execute(tables.cost_day.insert(), known)

@@ -64,14 +64,14 @@ def test_the_doctor_goes_on_where_the_store_is_no_database(run: Run, here: Path)
 
 def test_the_doctor_says_which_tables_do_nothing_yet(run: Run, here: Path) -> None:
     (here / "monitor.toml").write_text(
-        '[[rule]]\nkind = "quota-headroom"\n[[channel]]\nname = "a"\nkind = "b"\n[azure]\ncredential = "token"\n'
+        '[[rule]]\nkind = "quota-headroom"\n[[channel]]\nname = "a"\nkind = "b"\n'
         '[[source]]\nname = "gateway"\nkind = "files"\npath = "*.jsonl"\n'
     )
     log(here / "one.jsonl", RECORD)
     assert run("collect").exit_code == 0
     findings = json.loads(run("doctor", "--format", "json").stdout)["findings"]
     idle = [one["subject"] for one in findings if one["what"] == "does nothing in this version"]
-    assert idle == ["[[rule]]", "[[channel]]", "[azure]"]
+    assert idle == ["[[rule]]", "[[channel]]"]
     assert {one["state"] for one in findings if one["subject"] in idle} == {"note"}
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from monitor.domain.stretch import Cursor, Piece
 from monitor.sources import files
+from monitor.sources.request import Request
+from tests.azure.sessions import Listed
 from tests.samples import record
 
 THOROUGH = os.environ.get("MONITOR_THOROUGH") == "1"
@@ -27,7 +29,7 @@ class Collector:
         self.rejected = 0
 
     def collect(self) -> None:
-        for piece in files.read(self.settings, list(self.cursors.values())):
+        for piece in files.read(self.settings, Listed(self.cursors.values()), Request()):
             assert isinstance(piece, Piece)
             after = piece.after
             self.cursors[after.object, after.generation] = after

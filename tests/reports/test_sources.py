@@ -40,7 +40,9 @@ def test_a_quiet_source_that_was_collected_since_is_not_behind(filled: Filled) -
 
 @pytest.mark.parametrize(("day", "state"), [(date(2026, 3, 7), "behind"), (date(2026, 3, 8), "current")])
 def test_costs_may_lag_two_days(filled: Filled, day: date, state: str) -> None:
-    filled.add(tables.cost_day, scope="sub", day=day_number(day), pull_id=filled.pull(), recorded_at=NOW, rows=0)
+    pull = filled.pull()
+    said = {"scope": "sub", "day": day_number(day), "fingerprint": "", "rows": 0}
+    filled.add(tables.cost_day, **said, pull_id=pull, confirmed_by=pull, recorded_at=NOW)
     found = only(filled.ask("sources"))
     assert (found["state"], found["known_up_to"]) == (state, datetime(2026, 3, day.day + 1, tzinfo=UTC))
 

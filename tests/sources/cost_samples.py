@@ -9,13 +9,15 @@ from decimal import Decimal
 from functools import reduce
 from pathlib import Path
 
-from monitor.catalogue import bundled
 from monitor.domain.money import EXACT
 from monitor.domain.period import day_number
 from monitor.domain.records import Charge
 from monitor.errors import UnreachableError
-from monitor.sources.cost_export import ExportPull, Settings, pulls
+from monitor.sources.cost_answer import CostAnswer
+from monitor.sources.cost_export import Settings, pulls
 from monitor.sources.cost_rows import Include
+from monitor.sources.request import Request
+from tests.azure.sessions import session
 
 GUID = "11111111-12ab-34dc-56ef-123456abcdef"
 SAAS = f"/subscriptions/{GUID}/resourceGroups/rg/providers/Microsoft.SaaS/resources/Mistral-Large-2407-1f2e3d4c"
@@ -73,14 +75,14 @@ def write(
     return path
 
 
-def read_all(path: Path | str, include: Include = "models") -> list[ExportPull]:
+def read_all(path: Path | str, include: Include = "models") -> list[CostAnswer]:
     settings = Settings(name="costs", kind="cost-export", path=str(path), include=include)
-    found = list(pulls(settings, {}, bundled()))
+    found = list(pulls(settings, {}, Request(), session()))
     assert not [one for one in found if isinstance(one, UnreachableError)]
-    return [one for one in found if isinstance(one, ExportPull)]
+    return [one for one in found if isinstance(one, CostAnswer)]
 
 
-def read(path: Path | str, include: Include = "models") -> ExportPull:
+def read(path: Path | str, include: Include = "models") -> CostAnswer:
     (pull,) = read_all(path, include)
     return pull
 
@@ -89,7 +91,7 @@ def total(charges: list[Charge]) -> Decimal:
     return reduce(EXACT.add, (charge.billed_cost for charge in charges), Decimal(0))
 
 
-def days(pull: ExportPull) -> list[int]:
+def days(pull: CostAnswer) -> list[int]:
     return [charge.charge_period_start for charge in pull.charges]
 
 

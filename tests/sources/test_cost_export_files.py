@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from monitor.catalogue import bundled
 from monitor.errors import UnreachableError
-from monitor.sources.cost_export import ExportPull, Settings, pulls
+from monitor.sources.cost_answer import CostAnswer
+from monitor.sources.cost_export import Settings, pulls
 from monitor.sources.cost_rows import Include
+from monitor.sources.request import Request
+from tests.azure.sessions import session
 from tests.sources.cost_samples import GUID, days, november, read, read_all, row, write
 
 
@@ -105,9 +107,9 @@ def test_exports_come_from_the_oldest_to_the_newest(tmp_path: Path) -> None:
     assert [Path(pull.name).stem for pull in read_all(tmp_path / "*.csv")] == ["b", "c", "d", "a"]
 
 
-def _changed(path: Path, known: ExportPull, include: Include = "models") -> list[ExportPull | UnreachableError]:
+def _changed(path: Path, known: CostAnswer, include: Include = "models") -> list[CostAnswer | UnreachableError]:
     settings = Settings(name="costs", kind="cost-export", path=str(path), include=include)
-    return list(pulls(settings, {known.name: (known.fingerprint, known.modified_ns)}, bundled()))
+    return list(pulls(settings, {known.name: (known.fingerprint, known.written_at)}, Request(), session()))
 
 
 def test_an_untouched_export_is_not_read_again(tmp_path: Path) -> None:
@@ -240,9 +242,9 @@ def test_a_file_that_cannot_be_opened_is_told_by_name_and_stops_no_other(
 
     monkeypatch.setattr(Path, "open", refuse)
     settings = Settings(name="costs", kind="cost-export", path=str(tmp_path / "*.csv"))
-    first, told, last = pulls(settings, {}, bundled())
-    assert isinstance(first, ExportPull)
-    assert isinstance(last, ExportPull)
+    first, told, last = pulls(settings, {}, Request(), session())
+    assert isinstance(first, CostAnswer)
+    assert isinstance(last, CostAnswer)
     assert isinstance(told, UnreachableError)
     assert "b.csv" in str(told)
 
@@ -254,7 +256,7 @@ def test_a_file_that_goes_between_being_found_and_being_read_is_told(
     monkeypatch.setattr("glob.glob", lambda *_, **__: [str(tmp_path / name) for name in ("a.csv", "b.csv")])
     monkeypatch.setattr("os.path.isfile", lambda _: True)
     settings = Settings(name="costs", kind="cost-export", path=str(tmp_path / "*.csv"))
-    assert [type(one) for one in pulls(settings, {}, bundled())] == [UnreachableError, ExportPull]
+    assert [type(one) for one in pulls(settings, {}, Request(), session())] == [UnreachableError, CostAnswer]
 
 
 def test_a_manifest_that_cannot_be_opened_refuses_its_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

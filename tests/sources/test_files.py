@@ -16,6 +16,8 @@ from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources import files
 from monitor.sources.objects import find
 from monitor.sources.parse import MAX_RECORD_BYTES
+from monitor.sources.request import Request
+from tests.azure.sessions import Listed
 from tests.samples import record, records
 
 
@@ -28,14 +30,14 @@ class Reader:
         self.errors: list[MonitorError] = []
         self.pieces: list[Piece] = []
 
-    def read(self, request: files.Request = files.Request()) -> list[Parsed]:  # noqa: B008 - frozen
+    def read(self, request: Request = Request()) -> list[Parsed]:  # noqa: B008 - frozen
         self.pieces = []
-        for piece in files.read(self.settings, list(self.cursors.values()), request):
+        for piece in files.read(self.settings, Listed(self.cursors.values()), request):
             if isinstance(piece, MonitorError):
                 self.errors.append(piece)
                 continue
             self.pieces.append(piece)
-            if not request.again:
+            if request.period is None:
                 self.cursors[piece.after.key] = piece.after
         return [piece.parsed for piece in self.pieces]
 
@@ -109,7 +111,7 @@ def test_an_import_quarantines_what_nobody_will_finish(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(record(1) + record(2)[:40])
     reader = Reader(path)
-    reader.read(files.Request(final=True))
+    reader.read(Request(final=True))
     assert reader.reasons() == [(len(record(1)), "half-written: the object ends inside this record")]
 
 
@@ -265,7 +267,7 @@ def test_a_log_truncated_and_refilled_while_it_is_read_loses_none_of_its_new_lin
     assert reader.prompts() == list(range(1, 101))
     with path.open("ab") as file:
         file.write(records(range(101, 201), named=False))
-    pieces = files.read(reader.settings, list(reader.cursors.values()))
+    pieces = files.read(reader.settings, Listed(reader.cursors.values()), Request())
     first = next(pieces)
     assert isinstance(first, Piece)
     reader.cursors[first.after.key] = first.after

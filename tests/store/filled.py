@@ -42,8 +42,9 @@ class Filled:
 
     def source(self, name: str, authority: int = 10, **counts: Any) -> int:
         zero = dict.fromkeys(("read", "stored", "duplicates", "ignored", "quarantined", "bytes"), 0)
-        kind = "cost-export" if name == "costs" else "files"
-        return self.add(tables.source, **{"name": name, "kind": kind, "authority": authority, **zero, **counts})
+        kind, yields = ("cost-export", "charges") if name == "costs" else ("files", "events")
+        said = {"name": name, "kind": kind, "yields": yields, "authority": authority}
+        return self.add(tables.source, **{**said, **zero, **counts})
 
     def workspace(self, name: str, **described: Any) -> int:
         if name not in self._workspaces:
@@ -152,7 +153,8 @@ class Filled:
         with writing(self.engine) as connection:
             column = tables.charged_resource.c
             known = connection.scalar(sa.select(column.id).where(column.resource_id == name))
-        return known or self.add(tables.charged_resource, resource_id=name, deployment_id=deployment)
+        described = {"resource_id": name, "model": "", "described_as": ""}
+        return known or self.add(tables.charged_resource, **described, deployment_id=deployment)
 
     def ask(self, report: str, first: date = MARCH, last: date | None = None, zone: str = "UTC", **more: Any) -> Answer:
         period = Period(first=first, last=last or first, zone=zone_named(zone))

@@ -121,7 +121,9 @@ class Store:
         counts = dict.fromkeys(("authority", "read", "stored", "duplicates", "ignored", "quarantined", "bytes"), 0)
         with writing(self.engine) as connection:
             inserted = connection.execute(
-                sa.insert(source).values(name=name, kind="cost-export", **counts).returning(source.c.id)
+                sa.insert(source)
+                .values(name=name, kind="cost-export", yields="charges", **counts)
+                .returning(source.c.id)
             )
             return int(inserted.scalar_one())
 
@@ -342,3 +344,24 @@ def test_a_model_in_the_name_of_a_resource_attributes_nothing(store: Store) -> N
     store.record([charged(1, "1")])
     assert store.attribute() == 0
     assert store.users() == {LARGE: None}
+
+
+def test_a_day_that_says_the_same_again_is_not_recorded_again(store: Store) -> None:
+    store.record([charged(1, "1"), charged(2, "2")])
+    assert store.record([charged(2, "2"), charged(1, "3")]) == PullResult(stored=1, duplicates=1)
+    with reading(store.engine) as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(charge)) == 3
+
+
+def test_a_day_said_again_is_as_new_as_who_said_it_last(store: Store) -> None:
+    store.record([charged(1, "1")], written=1)
+    store.record([charged(1, "1")], written=3)
+    store.record([charged(1, "9")], written=2)
+    assert store.costs() == {1: Decimal(1)}
+
+
+def test_the_charges_of_a_day_are_the_same_in_any_order(store: Store) -> None:
+    charges = [charged(1, "1"), charged(1, "2"), charged(1, "2")]
+    store.record(charges)
+    assert store.record(charges[::-1]).duplicates == 3
+    assert store.record(charges[:2]).stored == 2

@@ -45,7 +45,7 @@ def columns(events: list[dict[str, int]]) -> Events:
 
 def store(engine: sa.Engine, events: list[dict[str, int]]) -> int:
     with writing(engine) as connection:
-        number = source_number(connection, "log", "files", 10)
+        number = source_number(connection, "log", "files", "events", 10)
         return store_events(connection, number, columns(events))
 
 

@@ -1,0 +1,88 @@
+"""Azure Resource Manager over HTTP: what no client library offers, asked with the one credential."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from json import loads
+from typing import TYPE_CHECKING, Any
+
+from monitor import __version__
+from monitor.errors import UnreachableError
+from monitor.sources.azure.cloud import Azure
+from monitor.sources.azure.credentials import Bearer
+from monitor.sources.azure.refusals import Need, told
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.core.rest import HttpResponse
+
+AGENT = f"maas-monitor/{__version__}"
+MAX_PAGES = 10_000
+
+
+class Arm:
+    """Asks Azure Resource Manager; answers are decoded JSON with its decimals exact."""
+
+    def __init__(self, azure: Azure, credential: "TokenCredential") -> None:
+        from azure.core.pipeline.policies import HeadersPolicy, RequestIdPolicy, RetryPolicy, UserAgentPolicy
+        from azure.mgmt.core import ARMPipelineClient
+
+        self.address = azure.addresses.resource_manager
+        self._client: ARMPipelineClient[Any, Any] = ARMPipelineClient(
+            base_url=self.address,
+            policies=[
+                RequestIdPolicy(),
+                HeadersPolicy(),
+                UserAgentPolicy(AGENT),
+                RetryPolicy(retry_total=4),
+                Bearer(credential, f"{azure.home.resource_manager}/.default"),
+            ],
+        )
+
+    def get(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> Any:
+        """Return the JSON that lies at a path or a whole address (a nextLink); a MonitorError if there is none."""
+        return self._json("GET", path, parameters, None, subject, need)
+
+    def post(self, path: str, parameters: Mapping[str, str], body: Any, *, subject: str, need: Need) -> Any:
+        """Return the JSON that a body is answered with; a MonitorError if it is refused."""
+        return self._json("POST", path, parameters, body, subject, need)
+
+    def pages(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> Iterator[Any]:
+        """Yield the members of a list, page by page; a page may be empty and have a next one."""
+        at, asked, seen = path, dict(parameters), 0
+        while at:
+            page = self.get(at, asked, subject=subject, need=need)
+            yield from page.get("value") or ()
+            at, asked, seen = page.get("nextLink") or "", {}, seen + 1
+            if seen > MAX_PAGES:
+                raise UnreachableError(subject, "Azure's list does not end", "report this to Azure")
+
+    def send(self, method: str, path: str, parameters: Mapping[str, str], body: Any = None) -> "HttpResponse":
+        """Send one request and return its answer, whatever its status; raises what azure-core raises."""
+        from azure.core.rest import HttpRequest
+
+        address = path if path.startswith(("http://", "https://")) else f"{self.address}{path}"
+        if not address.startswith(f"{self.address}/"):
+            # A link in an answer decides where the token is sent to: nowhere else.
+            raise UnreachableError(self.address, "its answer leads to another host", "check [azure]")
+        request = HttpRequest(method, address, params=dict(parameters) or None, json=body)
+        response: HttpResponse = self._client.send_request(request)
+        return response
+
+    def _json(self, method: str, path: str, parameters: Mapping[str, str], body: Any, subject: str, need: Need) -> Any:
+        from azure.core.exceptions import HttpResponseError, map_error
+        from azure.mgmt.core.exceptions import ARMErrorFormat
+
+        with told(subject, need):
+            response = self.send(method, path, parameters, body)
+            if response.status_code >= 400:
+                map_error(response.status_code, response, {})
+                raise HttpResponseError(response=response, error_format=ARMErrorFormat)
+            text = response.text()
+        try:
+            return loads(text, parse_float=Decimal) if text.strip() else {}
+        except ValueError:
+            raise UnreachableError(subject, "Azure's answer is not JSON", "try again later") from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
