@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -18,6 +19,9 @@ import sqlalchemy as sa
 
 from monitor.store import migrate
 from monitor.store.engine import open_engine
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
 
 ROOT = Path(__file__).resolve().parent.parent
 STORES = ["sqlite", "postgresql"]
@@ -72,6 +76,28 @@ def migrated_postgresql(postgresql_server: str) -> str:
     _maintain(postgresql_server, "CREATE DATABASE migrated")
     _upgrade(_database(postgresql_server, "migrated"))
     return "migrated"
+
+
+@pytest.fixture(scope="session")
+def azurite_address() -> Iterator[str]:
+    """Address of a storage account served by Azurite as long as the test session."""
+    from tests.azure.parts import azurite
+
+    with azurite() as address:
+        yield address
+
+
+@pytest.fixture
+def container(azurite_address: str) -> Iterator["ContainerClient"]:
+    """A new, empty container in Azurite."""
+    from azure.storage.blob import ContainerClient
+
+    from tests.azure.parts import KEY
+
+    with ContainerClient(azurite_address, f"test-{uuid4().hex}", credential=KEY) as made:
+        made.create_container()
+        yield made
+        made.delete_container()
 
 
 @pytest.fixture(params=STORES)
