@@ -47,7 +47,7 @@ class Session:
         """Azure Resource Manager."""
         from monitor.sources.azure.arm import Arm
 
-        return Arm(self.azure, self.credential)
+        return Arm(self.azure, self.credential, self.clock.sleep)
 
     def __enter__(self) -> "Session":
         return self
@@ -55,3 +55,6 @@ class Session:
     def __exit__(self, *_error: object) -> None:
         if "arm" in self.__dict__:
             self.arm.close()
+        close = getattr(self.__dict__.get("credential"), "close", None)
+        if close:
+            close()

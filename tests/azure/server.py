@@ -6,6 +6,7 @@ no route takes is answered as Azure Resource Manager answers it: 404 with an err
 
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,12 +75,14 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server | None = None) -> Iterator[Server]:
-    """Serve on a free port of 127.0.0.1 until the end of the block."""
+def serving(server: Server | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve on a free port of 127.0.0.1 until the end of the block; with `tls`, over https."""
     served = server or Server()
     http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(served))
     http.daemon_threads = True
-    served.address = f"http://127.0.0.1:{http.server_address[1]}"
+    if tls:
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
+    served.address = f"{'https' if tls else 'http'}://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

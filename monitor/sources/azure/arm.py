@@ -1,6 +1,7 @@
 """Azure Resource Manager over HTTP: what no client library offers, asked with the one credential."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from json import loads
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from monitor import __version__
 from monitor.errors import UnreachableError
 from monitor.sources.azure.cloud import Azure
-from monitor.sources.azure.credentials import Bearer
 from monitor.sources.azure.refusals import Need, told
 
 if TYPE_CHECKING:
@@ -20,11 +20,19 @@ MAX_PAGES = 10_000
 
 
 class Arm:
-    """Asks Azure Resource Manager; answers are decoded JSON with its decimals exact."""
+    """Asks Azure Resource Manager; answers are decoded JSON with its decimals exact.
 
-    def __init__(self, azure: Azure, credential: "TokenCredential") -> None:
-        from azure.core.pipeline.policies import HeadersPolicy, RequestIdPolicy, RetryPolicy, UserAgentPolicy
+    What fails for now is tried again up to three times, waiting by `sleep` as long as Azure says.
+    """
+
+    def __init__(
+        self, azure: Azure, credential: "TokenCredential", sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        from azure.core.pipeline.policies import HeadersPolicy, RequestIdPolicy, UserAgentPolicy
         from azure.mgmt.core import ARMPipelineClient
+
+        from monitor.sources.azure.credentials import Bearer
+        from monitor.sources.azure.waiting import Retry
 
         self.address = azure.addresses.resource_manager
         self._client: ARMPipelineClient[Any, Any] = ARMPipelineClient(
@@ -33,8 +41,8 @@ class Arm:
                 RequestIdPolicy(),
                 HeadersPolicy(),
                 UserAgentPolicy(AGENT),
-                RetryPolicy(retry_total=4),
-                Bearer(credential, f"{azure.home.resource_manager}/.default"),
+                Retry(sleep, retry_total=3),
+                Bearer(credential, azure.arm_scope),
             ],
         )
 

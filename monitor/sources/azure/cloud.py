@@ -10,12 +10,16 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Addresses(Struct, frozen=True, kw_only=True):
-    """Where a cloud answers; tokens are asked for the audiences named here, wherever the requests then go."""
+    """Where a cloud answers; tokens are asked for the audiences named here, wherever the requests then go.
+
+    `arm_audience`: what tokens for Azure Resource Manager are asked for, '' where that is its own address.
+    """
 
     authority: str
     resource_manager: str
     log_analytics: str
     storage_suffix: str
+    arm_audience: str = ""
 
 
 CLOUDS = {
@@ -30,6 +34,7 @@ CLOUDS = {
         resource_manager="https://management.usgovcloudapi.net",
         log_analytics="https://api.loganalytics.us",
         storage_suffix="core.usgovcloudapi.net",
+        arm_audience="https://management.core.usgovcloudapi.net",
     ),
     "china": Addresses(
         authority="https://login.chinacloudapi.cn",
@@ -41,6 +46,7 @@ CLOUDS = {
 """Azure's clouds; addresses as in the documentation of each."""
 
 STORAGE_AUDIENCE = "https://storage.azure.com/.default"
+"""The same in every cloud."""
 
 
 class Azure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +72,8 @@ class Azure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise SettingsError("azure: credential", f"{self.credential!r} is none", 'write "default" or "token"')
         for field in ("authority", "resource_manager", "log_analytics"):
             secure(f"azure: {field}", getattr(self, field) or getattr(self.home, field))
+        if not (self.authority or "https:").startswith("https:"):
+            raise SettingsError("azure: authority", "takes secrets and is not https", "write https://")
 
     @property
     def home(self) -> Addresses:
@@ -76,11 +84,21 @@ class Azure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def addresses(self) -> Addresses:
         """The addresses that requests go to."""
         return Addresses(
-            authority=self.authority or self.home.authority,
+            authority=(self.authority or self.home.authority).rstrip("/"),
             resource_manager=(self.resource_manager or self.home.resource_manager).rstrip("/"),
             log_analytics=(self.log_analytics or self.home.log_analytics).rstrip("/"),
             storage_suffix=self.storage_suffix or self.home.storage_suffix,
         )
+
+    @property
+    def arm_scope(self) -> str:
+        """What tokens for Azure Resource Manager, Cost Management and metrics are asked for."""
+        return f"{self.home.arm_audience or self.home.resource_manager}/.default"
+
+    @property
+    def log_analytics_scope(self) -> str:
+        """What tokens for queries of Log Analytics are asked for."""
+        return f"{self.home.log_analytics}/.default"
 
 
 def secure(subject: str, address: str) -> None:
