@@ -415,6 +415,10 @@ ITEMS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
     "prices": (Price, "MONITOR_PRICE_1", ""),
 }
 
+ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a"
+
+LOGS = "63613592-b6f7-4c3d-a390-22ba13102111"
+
 SAMPLES: dict[str, tuple[str, Any]] = {
     "name": ("other", "other"),
     "kind": ("files", "files"),
@@ -429,11 +433,20 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "per": ("1000", 1000),
     "include": ("all", "all"),
     "format": ("otlp", "otlp"),
+    "workspace_id": ("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000"),
+    "columns": ('{ time = "At" }', {"time": "At"}),
+    "scope": ("/subscriptions/1", "/subscriptions/1"),
+    "accounts": (f'["{ACCOUNT}"]', (ACCOUNT,)),
 }
 """Values for fields that only take some; others get one of their type."""
 
 
-NEEDED: dict[str, str] = {"files": 'path = "x"', "cost-export": 'path = "x"'}
+NEEDED: dict[str, str] = {
+    "files": 'path = "x"',
+    "cost-export": 'path = "x"',
+    "azure-metrics": f'accounts = ["{ACCOUNT}"]',
+    "log-analytics": f'workspace_id = "{LOGS}"\nquery = "T"\ncolumns = {{ time = "TimeGenerated" }}',
+}
 """What a source of each kind cannot do without, as it is written in the file."""
 
 
@@ -468,6 +481,10 @@ def sample(place: str, wanted: Any) -> tuple[str, Any]:
         date: ("2025-01-02", date(2025, 1, 2)),
         Literal: ("", ""),
     }
+    if field == "kind" and place.startswith("source "):
+        # Another kind would need other settings; that the variable counts is seen by the file saying the same.
+        kind = place.removeprefix("source ").partition(".")[0]
+        return kind, kind
     return SAMPLES.get(field) or by_type[get_origin(options[0]) or options[0]]
 
 

@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 DEFAULT_FILE = "monitor.toml"
-LATER_KINDS = ("cost-query", "blobs", "log-analytics", "azure-metrics", "inventory")
+LATER_KINDS = ("cost-query", "blobs", "inventory")
 """Kinds of sources that the contract names and this version does not bring: kept, and refused only when collected."""
 
 TABLES = ("store", "report", "source", "workspace", "deployment", "quota", "price", "rule", "channel", "azure")

@@ -9,12 +9,12 @@ import os
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from io import BytesIO
 from typing import BinaryIO
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from xxhash import xxh3_64_intdigest
 
 from monitor.domain.records import Ignored, Outcome, Place, Rejected, UsageEvent
@@ -108,6 +108,17 @@ def parse_document(task: Task, data: bytes) -> Parsed:
     rows.take(outcome, 0, b"", len(data))
     before = data[: task.start][-FINGERPRINT_BYTES:]
     return rows.parsed(task.start, len(data), before=before, **_marks(data, len(data)))
+
+
+def parse_outcomes(task: Task, outcomes: Iterable[tuple[int, Outcome]], *, end: int, size: int) -> Parsed:
+    """File what the rows of an answer were decoded to, each with its position; for sources that are no bytes.
+
+    `end` is where the next stretch starts, `size` how many bytes the answer had.
+    """
+    rows = _Rows(task)
+    for position, outcome in outcomes:
+        rows.take(outcome, position, b"")
+    return structs.replace(rows.parsed(task.start, end), size=size)
 
 
 def fingerprint(data: bytes) -> str:

@@ -40,6 +40,18 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "litellm-spend": CALL
     | {"request_id": "c", "startTime": "2026-11-22", "endTime": "2026-11-22 14:57:57", "spend": 1.0},
     "otlp": {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]},
+    "apim-llm": {
+        "TimeGenerated": "2026-11-22T14:57:57.1234567Z",
+        "CorrelationId": "c",
+        "DeploymentName": "mistral-large-prod",
+        "ModelName": "mistral-large-2407",
+        "PromptTokens": 5,
+        "CompletionTokens": "1",
+        "TotalTokens": 6,
+        "ResponseCode": 200,
+        "BackendResponseCode": 200,
+        "BackendUrl": "https://mistral-large-prod.eastus2.models.ai.azure.com/v1/chat/completions",
+    },
     "azure-diagnostics": {
         "time": "2026-11-22T14:57:57Z",
         "category": "RequestResponse",

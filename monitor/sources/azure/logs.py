@@ -1,0 +1,188 @@
+"""Log Analytics, asked through Microsoft's client: one question at a time, patiently, and only whole answers count.
+
+The client itself would wait by the machine's clock and give up early, so its retries are off and the waiting is here.
+It takes an authentication policy of ours, by which plain http is signed on this machine and nowhere else.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from json import loads
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from monitor.errors import MonitorError, SettingsError, UnreachableError
+from monitor.sources.azure.refusals import NOT_FOUND, SERVER, THROTTLED, Need, meaning
+from monitor.sources.session import Session
+
+if TYPE_CHECKING:
+    from azure.core.exceptions import HttpResponseError
+    from azure.monitor.query import LogsQueryClient
+
+ROLE = "Log Analytics Reader"
+EXTRA = "pip install 'maas-monitor[azure]'"
+
+SERVER_SECONDS = 180
+"""How long the service may work on one question; its own limit is 600."""
+TRIES = 6
+LONGEST_WAIT = 900.0
+"""Whoever is told to wait longer, in seconds, leaves it to the next collection."""
+BAD_REQUEST, TIMED_OUT, TOO_LARGE = 400, 504, 413
+MAX_MESSAGE = 200
+
+Timespan = tuple[datetime, datetime]
+
+
+class Table(Struct, frozen=True):
+    """One whole answer: rows by column, and how many bytes it came in."""
+
+    columns: tuple[str, ...]
+    rows: Iterable[Mapping[str, Any]]
+    size: int
+
+
+class TooMuchError(Exception):
+    """The service gave only part of what was asked for, or ran out of time: ask for less at once."""
+
+
+class BadQueryError(SettingsError):
+    """The service does not understand the question; `message` is its own, about the query and never about data."""
+
+    def __init__(self, subject: str, message: str) -> None:
+        self.message = message
+        super().__init__(subject, f"Log Analytics refuses the query ({message})", "correct it in the settings")
+
+
+class Logs:
+    """Asks one Log Analytics workspace."""
+
+    def __init__(self, session: Session, workspace_id: str, subject: str) -> None:
+        self._session, self._workspace, self._subject = session, workspace_id, subject
+        self._need = Need(role=ROLE, scope=f"the Log Analytics workspace {workspace_id}")
+        self._client = _client(session, subject)
+
+    def ask(self, query: str, timespan: Timespan | None) -> Table:
+        """Return the whole answer; TooMuchError where it would be a part, a MonitorError where there is none."""
+        from azure.core.exceptions import AzureError
+
+        for tried in range(1, TRIES + 1):
+            try:
+                return self._ask(query, timespan)
+            except AzureError as error:
+                wait = _wait(error, tried)
+                if wait is None or tried == TRIES:
+                    raise self._meaning(error) from None
+                self._session.clock.sleep(wait)
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def _ask(self, query: str, timespan: Timespan | None) -> Table:
+        from azure.core.exceptions import HttpResponseError
+        from azure.monitor.query import LogsQueryResult
+
+        sizes: list[int] = []
+        try:
+            result = self._client.query_workspace(
+                self._workspace,
+                query,
+                timespan=timespan,
+                server_timeout=SERVER_SECONDS,
+                read_timeout=SERVER_SECONDS + 30,
+                raw_response_hook=lambda response: sizes.append(len(response.http_response.body())),
+            )
+        except HttpResponseError as error:
+            if error.status_code in (TIMED_OUT, TOO_LARGE):
+                raise TooMuchError from None
+            raise
+        if not isinstance(result, LogsQueryResult):
+            raise TooMuchError
+        if not result.tables:
+            raise UnreachableError(self._subject, "Log Analytics answers without a table", "try again later")
+        table = result.tables[0]
+        columns = tuple(table.columns)
+        rows = (dict(zip(columns, row, strict=True)) for row in table.rows)
+        return Table(columns=columns, rows=rows, size=sum(sizes))
+
+    def _meaning(self, error: Exception) -> MonitorError:
+        from azure.core.exceptions import DecodeError, HttpResponseError
+
+        if isinstance(error, DecodeError):
+            return UnreachableError(self._subject, "Log Analytics' answer is not JSON", "try again later")
+        if isinstance(error, HttpResponseError) and error.status_code == BAD_REQUEST:
+            return BadQueryError(self._subject, said(error))
+        if isinstance(error, HttpResponseError) and error.status_code == NOT_FOUND:
+            what = f"Azure knows no Log Analytics workspace {self._workspace}"
+            return UnreachableError(self._subject, what, "correct workspace_id: the GUID on the workspace's page")
+        return meaning(error, self._subject, self._need)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _client(session: Session, subject: str) -> "LogsQueryClient":
+    try:
+        from azure.monitor.query import LogsQueryClient
+    except ImportError:
+        raise UnreachableError(subject, "azure-monitor-query is not installed", EXTRA) from None
+    # These import the Azure libraries, which a command that asks nothing must not wait for.
+    from monitor.sources.azure.arm import AGENT
+    from monitor.sources.azure.credentials import Bearer
+
+    azure = session.azure
+    return LogsQueryClient(
+        session.credential,
+        endpoint=azure.addresses.log_analytics,
+        authentication_policy=Bearer(session.credential, f"{azure.home.log_analytics}/.default"),
+        user_agent=AGENT,
+        retry_total=0,
+    )
+
+
+def _wait(error: Exception, tried: int) -> float | None:
+    """Return how long to wait before asking again, None if that would not help."""
+    from azure.core.exceptions import (
+        ClientAuthenticationError,
+        DecodeError,
+        HttpResponseError,
+        ServiceRequestError,
+        ServiceResponseError,
+    )
+
+    backoff = 2.0**tried
+    if isinstance(error, DecodeError | ServiceRequestError | ServiceResponseError):
+        return backoff
+    if isinstance(error, ClientAuthenticationError) or not isinstance(error, HttpResponseError):
+        return None
+    status = error.status_code or 0
+    wait = max(backoff, _retry_after(error))
+    return wait if (status == THROTTLED or status >= SERVER) and wait <= LONGEST_WAIT else None
+
+
+def _retry_after(error: "HttpResponseError") -> float:
+    """Return the longest wait that any header asks for, in seconds; dates are left to the backoff."""
+    headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
+    asked = [_seconds(value) for name, value in headers.items() if name.lower().endswith("retry-after")]
+    return max(asked, default=0.0)
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.strip().isascii() and text.strip().isdigit() else 0.0
+
+
+def said(error: "HttpResponseError") -> str:
+    """Return the innermost message of an error's body on one line: about the query's text, never about rows."""
+    try:
+        inner: Any = loads(error.response.text())["error"] if error.response is not None else {}
+    except (ValueError, KeyError, TypeError):
+        return "no reason given"
+    messages = _messages(inner)
+    return " ".join(messages[-1].split())[:MAX_MESSAGE] if messages else "no reason given"
+
+
+def _messages(inner: Any) -> list[str]:
+    found = []
+    while isinstance(inner, dict):
+        if isinstance(inner.get("message"), str):
+            found.append(inner["message"])
+        inner = inner.get("innererror")
+    return found
