@@ -13,6 +13,7 @@ import click
 
 from monitor import __version__
 from monitor.cli.invocation import GLOBAL_OPTIONS, Verbs, begin
+from monitor.cli.redaction import redacted, secrets_in
 from monitor.cli.status import INTERNAL, INTERRUPTED, UNREACHABLE, WRONG_USAGE
 from monitor.errors import MonitorError
 
@@ -107,7 +108,7 @@ def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
         return INTERRUPTED
     except Exception as error:  # The last frame of the program: a bug too must end in one line.
         if debug:
-            traceback.print_exc()
+            click.echo(redacted(traceback.format_exc(), secrets_in(os.environ)), err=True, nl=False)
         line, status = _told(error)
         click.echo(line, err=True)
         return status
@@ -140,7 +141,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _line(text: str) -> str:
-    return "maas-monitor: " + " ".join(text.split())
+    return "maas-monitor: " + redacted(" ".join(text.split()))
 
 
 @click.command(

@@ -119,7 +119,8 @@ def begin(context: click.Context) -> None:
     """Make the invocation of this run known to the verb, and start logging as it says."""
     known = context.obj if isinstance(context.obj, Invocation) else Invocation(now=datetime.now(UTC))
     context.obj = structs.replace(known, **context.meta.get("maas_monitor.options", {}))
-    logs.start(level="debug" if context.obj.debug else context.obj.log_level, form=context.obj.log_format)
+    debug = context.obj.debug
+    logs.start(level="debug" if debug else context.obj.log_level, form=context.obj.log_format, debug=debug)
 
 
 @contextmanager

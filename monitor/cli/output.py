@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from monitor.cli.redaction import redacted
 from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def complain(error: MonitorError, source: str = "") -> None:
 
 def warn(text: str) -> None:
     """Tell something on stderr in one line."""
-    click.echo("maas-monitor: " + " ".join(text.split()), err=True)
+    click.echo("maas-monitor: " + redacted(" ".join(text.split())), err=True)
 
 
 @contextmanager

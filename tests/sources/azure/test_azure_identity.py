@@ -194,7 +194,7 @@ def test_a_service_principal_signs_in_at_the_authority_of_the_settings(
     assert sent["scope"] == ["https://management.core.usgovcloudapi.net/.default"]
 
 
-WRONG_SECRET = (
+INVALID = (
     "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret "
     "value, not the client secret ID.\r\nTrace ID: 1\r\nTimestamp: 2026-11-22 10:00:00Z"
 )
@@ -203,7 +203,7 @@ WRONG_SECRET = (
 @pytest.mark.parametrize(
     ("description", "line"),
     [
-        (WRONG_SECRET, "the client secret is wrong (AADSTS7000215): put the secret's value, not its id, into AZURE_"),
+        (INVALID, "the client secret is wrong (AADSTS7000215): put the secret's value, not its id, into AZURE_"),
         (
             "AADSTS700016: Application with identifier 'a-client' was not found in the directory 'x'.",
             "the application is not known in this tenant (AADSTS700016): correct AZURE_CLIENT_ID or AZURE_TENANT_ID",
@@ -239,11 +239,13 @@ def test_without_any_credential_the_error_is_one_line_and_tried_once(caplog: pyt
                 session.arm.get("/thing", {}, subject="inventory", need=NEED)
             assert str(raised.value).startswith("inventory: no credential is to be had here: sign in with az login")
             assert "\n" not in str(raised.value)
-    with caplog.at_level(logging.DEBUG, "monitor"):
-        caplog.clear()
-        with pytest.raises(SignInError):
-            credential(Azure(), {}).get_token("x/.default")
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("monitor")]
+    ours = logging.getLogger("monitor.sources.azure.credentials")
+    ours.addHandler(caplog.handler)
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, ours.name), pytest.raises(SignInError):
+        credential(Azure(), {}).get_token("x/.default")
+    ours.removeHandler(caplog.handler)
+    told = list({record.getMessage() for record in caplog.records if record.name == ours.name})
     assert len(told) == 1
     assert "EnvironmentCredential" in told[0]
     assert "\n" not in told[0]

@@ -180,7 +180,7 @@ def test_hidden_costs_name_the_billing_policy(azure: Server) -> None:
         (
             400,
             "400",
-            "Cost Management supports only Enterprise Agreement, Web direct and Microsoft Customer Agreement offer types.",
+            "Cost Management supports only Enterprise Agreement, Web direct and Microsoft Customer Agreement.",
         ),
     ],
 )
