@@ -10,6 +10,8 @@ from monitor.catalogue import bundled
 from monitor.clock import Clock
 from monitor.collect.collection import Collection
 from monitor.collect.costs import collect_costs
+from monitor.collect.metered import collect_minutes
+from monitor.collect.resources import collect_resources
 from monitor.collect.tally import Progress, SourceResult, Tally
 from monitor.collect.usage import collect_usage
 from monitor.config import source_kinds
@@ -28,7 +30,12 @@ from monitor.store.request_budget import Limit, RequestBudget
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-COLLECTORS: dict[Yield, Callable[[Collection], None]] = {"events": collect_usage, "charges": collect_costs}
+COLLECTORS: dict[Yield, Callable[[Collection], None]] = {
+    "events": collect_usage,
+    "charges": collect_costs,
+    "minutes": collect_minutes,
+    "resources": collect_resources,
+}
 """What carries a collection out, by what the source yields."""
 
 

@@ -27,8 +27,13 @@ def work_out_anew(connection: "Connection", source_id: int, minutes: Iterable[tu
         event = usage_event.c
         there = sa.and_(event.deployment_id == deployment_id, event.source_id == source_id, event.minute == minute)
         _replace(connection, usage_minute, here, summed_events().where(there))
-    on = usage_day.c
-    for deployment_id, day in {(deployment_id, minute // MINUTES_A_DAY) for deployment_id, minute in pairs}:
+    days_anew(connection, source_id, {(deployment_id, minute // MINUTES_A_DAY) for deployment_id, minute in pairs})
+
+
+def days_anew(connection: "Connection", source_id: int, days: Iterable[tuple[int, int]]) -> None:
+    """Replace the (deployment, day) rollups of a source by what their minutes say now."""
+    at, on = usage_minute.c, usage_day.c
+    for deployment_id, day in days:
         here = sa.and_(on.deployment_id == deployment_id, on.source_id == source_id, on.day == day)
         within = sa.and_(at.minute >= day * MINUTES_A_DAY, at.minute < (day + 1) * MINUTES_A_DAY)
         there = sa.and_(at.deployment_id == deployment_id, at.source_id == source_id, within)
