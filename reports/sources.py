@@ -56,7 +56,8 @@ def _reasons(connection: "Connection") -> dict[int, str]:
 
 def _objects(connection: "Connection") -> dict[int, int]:
     """Count by source the files or blobs that were read, or what costs were pulled from."""
-    logs = sa.select(cursor.c.source_id, sa.func.count()).group_by(cursor.c.source_id)
+    # A cursor of no life of an object says something of the source as a whole.
+    logs = sa.select(cursor.c.source_id, sa.func.count()).where(cursor.c.generation >= 0).group_by(cursor.c.source_id)
     costs = sa.select(cost_pull.c.source_id, sa.func.count(cost_pull.c.object.distinct())).group_by(
         cost_pull.c.source_id
     )

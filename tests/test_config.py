@@ -33,7 +33,7 @@ path = "logs/{workspace}/{deployment}/*.jsonl"
 [[source]]
 name = "azure-costs"
 kind = "cost-query"
-scope = "/subscriptions/0"
+scope = "/subscriptions/00000000-0000-0000-0000-000000000000"
 requests_per_minute = 4
 
 [[workspace]]
@@ -115,10 +115,18 @@ def test_every_table_of_the_contract_is_read(here: Path) -> None:
     assert settings.azure.credential == "default"
 
 
-def test_a_kind_of_a_later_version_is_kept_not_refused(here: Path) -> None:
-    later = read(WHOLE).sources[1]
-    assert (later.name, later.kind) == ("azure-costs", "cost-query")
+def test_a_kind_of_a_later_version_is_kept_not_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.config.LATER_KINDS", ("tea-leaves",))
+    later = read(WHOLE.replace("cost-query", "tea-leaves")).sources[1]
+    assert (later.name, later.kind) == ("azure-costs", "tea-leaves")
     assert later.fields["requests_per_minute"] == 4
+
+
+def test_sources_that_would_bill_the_same_twice_are_refused(here: Path) -> None:
+    inner = '[[source]]\nname = "group"\nkind = "cost-query"\nscope = "{}/resourcegroups/RG/"\n'
+    told = refused(WHOLE + inner.format("SUBSCRIPTIONS/00000000-0000-0000-0000-000000000000"))
+    assert told.startswith("source 'azure-costs': its scope and that of source 'group' lie in one another")
+    read(WHOLE + inner.format("/subscriptions/00000000-0000-0000-0000-000000000001"))
 
 
 def test_without_a_file_there_are_defaults(here: Path) -> None:
@@ -419,6 +427,8 @@ ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServic
 
 LOGS = "63613592-b6f7-4c3d-a390-22ba13102111"
 
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
 SAMPLES: dict[str, tuple[str, Any]] = {
     "name": ("other", "other"),
     "kind": ("files", "files"),
@@ -435,7 +445,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "format": ("otlp", "otlp"),
     "workspace_id": ("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000"),
     "columns": ('{ time = "At" }', {"time": "At"}),
-    "scope": ("/subscriptions/1", "/subscriptions/1"),
+    "scope": (f"/subscriptions/{NOBODY}", f"/subscriptions/{NOBODY}"),
     "accounts": (f'["{ACCOUNT}"]', (ACCOUNT,)),
 }
 """Values for fields that only take some; others get one of their type."""
@@ -443,7 +453,9 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 
 NEEDED: dict[str, str] = {
     "files": 'path = "x"',
+    "blobs": 'path = "https://a.blob.core.windows.net/logs/*"',
     "cost-export": 'path = "x"',
+    "cost-query": f'scope = "/subscriptions/{NOBODY}"',
     "azure-metrics": f'accounts = ["{ACCOUNT}"]',
     "log-analytics": f'workspace_id = "{LOGS}"\nquery = "T"\ncolumns = {{ time = "TimeGenerated" }}',
 }
@@ -472,6 +484,8 @@ def fields_below(place: str, struct: type[msgspec.Struct], prefix: str) -> Itera
 
 def sample(place: str, wanted: Any) -> tuple[str, Any]:
     field = place.rpartition(".")[2]
+    if place == "source blobs.path":
+        return "https://a.blob.core.windows.net/c/*", "https://a.blob.core.windows.net/c/*"
     options = [option for option in (get_args(wanted) or (wanted,)) if option is not NoneType]
     by_type: dict[Any, tuple[str, Any]] = {
         str: ("other", "other"),

@@ -12,7 +12,8 @@ from monitor.describe import describe_settings, registry
 from monitor.domain.stretch import Cursor, Parsed, Piece
 from monitor.sources import files
 from monitor.sources.formats import detect, named
-from monitor.sources.objects import Decompressed, Found, found_at, holds, skip
+from monitor.sources.objects import Found, found_at
+from monitor.sources.opening import Decompressed, holds, skip
 from monitor.sources.parse import MAX_RECORD_BYTES, Task, parse_bytes, parse_document
 from monitor.sources.reading import Reading
 from monitor.store.engine import reading, writing
@@ -77,7 +78,7 @@ def _parse(record: Waiting, source: files.Settings) -> Parsed | None:
         found = found_at(record.name)
         if record.length > MAX_RECORD_BYTES or not _same_life(record, found):
             return None
-        with BufferedReader(Decompressed(record.name)) as stream:
+        with BufferedReader(Decompressed(found)) as stream:
             skip(stream, record.position)
             data = stream.read(record.length)
     except OSError:

@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 DEFAULT_FILE = "monitor.toml"
-LATER_KINDS = ("cost-query", "blobs", "inventory")
+LATER_KINDS: tuple[str, ...] = ()
 """Kinds of sources that the contract names and this version does not bring: kept, and refused only when collected."""
 
 TABLES = ("store", "report", "source", "workspace", "deployment", "quota", "price", "rule", "channel", "azure")
@@ -281,6 +281,9 @@ def _check_names(settings: Settings) -> None:
             name = f"{quota.workspace}/{quota.deployment}"
             raise UnknownNameError(f"quota from {quota.effective_from}", "deployment", name, deployments)
     _distinct("channel", [channel.name for channel in settings.channels])
+    for kind, module in source_kinds().items():
+        if hasattr(module, "conflicts"):
+            module.conflicts([source for source in settings.sources if source.kind == kind])
 
 
 def _regions_told_apart(deployments: Sequence[Deployment]) -> None:

@@ -1,28 +1,26 @@
-"""Local objects: finding them, opening them whatever their compression, and knowing them again after rotation.
+"""Local objects: finding them, and knowing them again after rotation.
 
 An object is known by its bytes, not by its name or inode: the last 1 KiB before the position we have read to must be
 the same (hashes of the first line, or inodes, lose lines when logs rotate).
 """
 
-import gzip
 import os
 import re
 import stat
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from glob import escape, iglob
-from io import BufferedReader, RawIOBase
+from io import FileIO, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import MappingProxyType
 
 from msgspec import Struct, json, structs
 
 from monitor.domain.stretch import Cursor
 from monitor.errors import MonitorError, SettingsError, UnreachableError
+from monitor.sources.opening import COMPRESSED, Damage, first_bytes, holds
 from monitor.sources.parse import FINGERPRINT_BYTES, fingerprint
 
 _LABEL = re.compile(r"\{([a-z_]+)\}")
-COMPRESSED = (".gz", ".zst")
 LABELS = ("workspace", "deployment", "model", "region")
 
 
@@ -46,8 +44,19 @@ class Found(Struct, frozen=True, kw_only=True):
         return self.path.endswith(COMPRESSED)
 
     def label_text(self) -> str:
-        """The labels as one text (a JSON object, '' without any), for comparing and keeping."""
-        return json.encode(self.labels, order="sorted").decode() if self.labels else ""
+        """The labels as one text, for comparing and keeping."""
+        return label_text(self.labels)
+
+    def open(self, position: int = 0) -> RawIOBase:
+        """Open the file from a position on."""
+        file = FileIO(self.path)
+        file.seek(position)
+        return file
+
+
+def label_text(labels: Mapping[str, str]) -> str:
+    """Write labels as one text: a JSON object, '' without any."""
+    return json.encode(labels, order="sorted").decode() if labels else ""
 
 
 def find(pattern: str, subject: str) -> Iterator[Found]:
@@ -56,7 +65,7 @@ def find(pattern: str, subject: str) -> Iterator[Found]:
     `**` crosses folders, `*` and {labels} do not. Compressed companions (`.gz`, `.zst`) of what the pattern names are
     found too, unless what they are a copy of is still there: it is being compressed.
     """
-    matcher = re.compile(_expression(pattern, subject))
+    matcher = re.compile(expression(pattern, subject) + r"(?:\.gz|\.zst)?")
     globs = [_wildcards(pattern) + ending for ending in ("", ".gz", ".zst")]
     paths = {path for one in globs for path in iglob(one, recursive=True)}  # noqa: PTH207 - a pattern of any folder
     for path in sorted(paths):
@@ -100,26 +109,28 @@ def _wildcards(pattern: str) -> str:
     return _LABEL.sub("*", pattern)
 
 
-def _expression(pattern: str, subject: str) -> str:
-    """Turn a path with wildcards and {labels} into a regular expression with named groups."""
+def expression(pattern: str, subject: str, places: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Turn a path with wildcards and {labels} into a regular expression with named groups.
+
+    `places`: further names in braces, and what may stand in their place.
+    """
     parts, position, seen = [], 0, set()
     for token in re.finditer(r"\{([a-z_]+)\}|\*\*/?|\*|\?|\[[^\]]+\]", pattern):
         parts.append(re.escape(pattern[position : token.start()]))
         position = token.end()
         label = token.group(1)
         if label:
-            if label not in LABELS:
-                raise SettingsError(
-                    subject, f"the path has an unknown label {{{label}}}", f"labels are {', '.join(LABELS)}"
-                )
-            parts.append(f"(?P={label})" if label in seen else f"(?P<{label}>[^/]+)")
+            if label not in (*LABELS, *places):
+                known = ", ".join((*LABELS, *places))
+                raise SettingsError(subject, f"the path has an unknown label {{{label}}}", f"labels are {known}")
+            parts.append(f"(?P={label})" if label in seen else f"(?P<{label}>{places.get(label, '[^/]+')})")
             seen.add(label)
         else:
             parts.append(
                 {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token.group()) or _class(token.group())
             )
     parts.append(re.escape(pattern[position:]))
-    return "".join(parts) + r"(?:\.gz|\.zst)?"
+    return "".join(parts)
 
 
 def _class(brackets: str) -> str:
@@ -133,79 +144,9 @@ def literal(path: str) -> str:
     return escape(str(Path(path).absolute()))
 
 
-class Damage(Struct, frozen=True, kw_only=True):
-    """Why an object cannot be decompressed beyond some byte; `unfinished`: it just ends, as while being written."""
-
-    reason: str
-    unfinished: bool
-
-
-class Decompressed(RawIOBase):
-    """The bytes of an object, decompressed: gzip of many members and zstd of many frames are read to the end.
-
-    Where the compression breaks, the stream ends, and `broken` says why.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.broken: Damage | None = None
-        self._file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed with this stream
-        self._stream, self._damage = self._open(path)
-
-    def _open(self, path: str) -> tuple[Any, tuple[type[Exception], ...]]:
-        if path.endswith(".gz"):
-            return gzip.GzipFile(fileobj=self._file, mode="rb"), (gzip.BadGzipFile, zlib.error)
-        if path.endswith(".zst"):
-            import zstandard
-
-            reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
-            return reader, (zstandard.ZstdError,)
-        return self._file, ()
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move in a plain file; compressed ones are only read onwards."""
-        return self._file.seek(offset, whence)
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as there is something."""
-        if self.broken:
-            return 0
-        try:
-            read = getattr(self._stream, "read1", self._stream.read)
-            data: bytes = read(len(buffer))
-        except EOFError:
-            self.broken = Damage(reason="the compressed data ends too early", unfinished=True)
-            return 0
-        except self._damage:
-            self.broken = Damage(reason="the compressed data is damaged", unfinished=False)
-            return 0
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        """Close the file underneath."""
-        self._file.close()
-        super().close()
-
-
 def beginning(path: str, size: int) -> tuple[bytes, Damage | None]:
-    """The first bytes of an object, or what there is of them, and what broke it there."""
-    stream = Decompressed(path)
-    with BufferedReader(stream, min(size, 64 * 1024)) as buffered:
-        return buffered.read(size), stream.broken
-
-
-def skip(stream: BinaryIO, size: int) -> bytes:
-    """Read up to a position; return the last 1 KiB before it."""
-    before = b""
-    while size > 0 and (block := stream.read(min(size, 1024 * 1024))):
-        size -= len(block)
-        before = (before + block)[-FINGERPRINT_BYTES:]
-    return before
+    """The first bytes of a file, or what there is of them, and what broke it there."""
+    return first_bytes(found_at(path), size)
 
 
 class Known:
@@ -276,15 +217,3 @@ class Known:
 def unreadable(path: str, error: OSError) -> UnreachableError:
     """Tell that a file cannot be read."""
     return UnreachableError(path, error.strerror or "cannot be read", "check its permissions")
-
-
-def holds(found: Found, cursor: Cursor) -> bool:
-    """Whether an object holds the bytes that a cursor has read, as far as the last 1 KiB before it shows."""
-    start = max(0, cursor.position - FINGERPRINT_BYTES)
-    with BufferedReader(Decompressed(found.path)) as stream:
-        if found.compressed:
-            skip(stream, start)
-        else:
-            stream.raw.seek(start)
-        before = stream.read(cursor.position - start)
-    return len(before) == cursor.position - start and fingerprint(before) == cursor.tail

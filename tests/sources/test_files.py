@@ -13,7 +13,7 @@ import zstandard
 
 from monitor.domain.stretch import Cursor, Parsed, Piece
 from monitor.errors import MonitorError, SettingsError, UnreachableError
-from monitor.sources import files
+from monitor.sources import chain, files
 from monitor.sources.objects import find
 from monitor.sources.parse import MAX_RECORD_BYTES
 from monitor.sources.request import Request
@@ -308,7 +308,7 @@ def test_a_file_of_tiny_lines_is_read_in_stretches_of_bounded_size(tmp_path: Pat
     path.write_bytes(b"x\n" * 450_000)
     parsed = Reader(path).read()
     assert sum(one.read for one in parsed) == 450_000
-    assert max(one.read for one in parsed) <= files.STRETCH_RECORDS
+    assert max(one.read for one in parsed) <= chain.STRETCH_RECORDS
 
 
 def test_labels_may_hold_any_character_and_forge_no_other(tmp_path: Path) -> None:

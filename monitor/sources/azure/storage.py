@@ -108,6 +108,12 @@ def blob_path(address: str, subject: str) -> BlobPath:
     return BlobPath(account=account, name=name, container=container, pattern=pattern)
 
 
+def variable_name(text: str, subject: str) -> None:
+    """Refuse what is no name of a variable, without repeating it: it may be the secret itself."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise SettingsError(subject, "is not the name of a variable", "write the name, and put the key into the variable")
+
+
 class Container:
     """A container, opened by `container_client`; `client` is the official one. Close it by its `with`."""
 
@@ -126,6 +132,23 @@ class Container:
         with self.told():
             for blob in self.client.list_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
                 yield _listed(blob)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the folders whose names begin so, each with its "/", without what lies in them."""
+        with self.told():
+            for one in self.client.walk_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
+                if one.name.endswith("/"):
+                    yield one.name
+
+    def find(self, name: str) -> Listed | None:
+        """Return the blob of that name; None if there is none."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with self.told():
+            try:
+                return _listed(self.client.get_blob_client(name).get_blob_properties())
+            except ResourceNotFoundError:
+                return None
 
     def download(self, blob: Listed, to: "BufferedWriter") -> int:
         """Write a blob as it was listed to a file and return its bytes; ChangedError if it is another by now."""
