@@ -411,7 +411,7 @@ def test_values_of_later_tables_can_be_overridden(here: Path) -> None:
     assert settings.rules[0].fields == {"below": 0.3}
     assert settings.channels[0].fields == {"url_env": "OTHER"}
     assert settings.azure.credential == "token"
-    assert settings.sources[1].fields["requests_per_minute"] == 2
+    assert settings.sources[1].requests_per_minute == 2
 
 
 ITEMS: dict[str, tuple[type[msgspec.Struct], str, str]] = {

@@ -39,6 +39,9 @@ class Unlimited:
         self.taken.append((scope, units))
         return 0.0
 
+    def done(self, _tenant: str, scope: str) -> None:
+        """Nothing was held."""
+
     def pause(self, _tenant: str, scope: str, seconds: float) -> None:
         self.paused.append((scope, seconds))
 

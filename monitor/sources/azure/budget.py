@@ -5,7 +5,8 @@ per tenant, 4 requests a minute and scope (azure.md, 1.4). Whoever looks at Cost
 same account, so a refusal still happens, and then everybody waits as long as Azure says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from msgspec import Struct
@@ -29,6 +30,12 @@ class Budget(Protocol):
     def take(self, tenant: str, scope: str, *, units: int, requests_per_minute: int) -> float:
         """Draw one request of so many units; return 0 when it may go now, else the seconds after which to ask again."""
 
+    def done(self, tenant: str, scope: str) -> None:
+        """Say that the request drawn last for this scope has been answered, so that Azure has counted it by now.
+
+        Until then, or for a minute, it counts as being made: nobody knows when it arrives.
+        """
+
     def pause(self, tenant: str, scope: str, seconds: float) -> None:
         """Let nobody ask for so long: '' as the scope stands for the whole tenant."""
 
@@ -40,3 +47,12 @@ def wait_for(take: Callable[[], float], sleep: Callable[[float], None]) -> float
         sleep(seconds)
         waited += seconds
     return waited
+
+
+@contextmanager
+def drawn(budget: Budget, tenant: str, scope: str) -> Iterator[None]:
+    """One request that has been drawn: it is made within the block, and has arrived at the end of it."""
+    try:
+        yield
+    finally:
+        budget.done(tenant, scope)
