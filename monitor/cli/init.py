@@ -1,4 +1,4 @@
-"""`init`: settings to start from."""
+"""`init`: settings to start from, and what Azure needs so that its sources can be read."""
 
 from pathlib import Path
 
@@ -9,15 +9,33 @@ from monitor.config import DEFAULT_FILE
 from monitor.errors import SettingsError
 from monitor.folders import folder
 
+BICEP = ("roles", "logs", "export")
+"""The files in data/azure, in the order in which they are deployed."""
+EVERY = "all"
+
 
 @click.command("init", cls=Verb)
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
-def init_command(directory: Path) -> None:
+@click.option(
+    "--azure",
+    type=click.Choice([*BICEP, EVERY]),
+    is_flag=False,
+    flag_value=EVERY,
+    help="Print Bicep instead: the roles that the sources need, the logs they read, the daily cost export; one or all.",
+)
+def init_command(directory: Path, azure: str | None) -> None:
     """Write a commented monitor.toml to start from.
 
     It works as it stands: response logs are read from logs/, cost exports from costs/ beside it. An existing file is
-    never overwritten.
+    never overwritten. With --azure nothing is written: redirect what is printed into a .bicep file, and deploy it as
+    its first lines say.
     """
+    if azure:
+        names = BICEP if azure == EVERY else (azure,)
+        click.echo(
+            "\n".join((folder("data") / "azure" / f"{name}.bicep").read_text("utf-8") for name in names), nl=False
+        )
+        return
     file = directory / DEFAULT_FILE
     directory.mkdir(parents=True, exist_ok=True)
     try:
