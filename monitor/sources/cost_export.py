@@ -1,32 +1,33 @@
 """Source kind `cost-export`: what Azure billed, from exported files: CSV or Parquet, classic or FOCUS columns.
 
 Reading a folder of exports: 1 find the files; 2 join those that are parts of one export (named by a manifest.json
-beside them, or part_N_NNNN in one folder); 3 skip what is as it was when it was last recorded, known by its content
-and its time of modification; 4 from the oldest to the newest, decide how the export writes days and numbers; 5 read its
-rows into charges, ignored and rejected ones, with the scopes and days they cover. Every export says all it knows about
-its days, so the one modified last replaces the others (monitor.store.charges). An export that is incomplete or damaged
-is refused as a whole: half of one would erase the other half's days. One that cannot be opened is told, and stops no
-other.
+beside them, or part_N_NNNN in one folder); 3 of the runs of one export in one month leave all but the newest; 4 skip
+what is as it was when it was last recorded, known by its content and its time of modification; 5 from the oldest to the
+newest, decide how the export writes days and numbers; 6 read its rows into charges, ignored and rejected ones, with the
+scopes and days they cover. Every export says all it knows about its days, so the one modified last replaces the others
+(monitor.store.charges). An export that is incomplete or damaged is refused as a whole: half of one would erase the
+other half's days. One that cannot be opened is told, and stops no other. What lies in Azure Storage is read where it
+lies (monitor.sources.export_blobs).
 """
 
 import glob
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import reduce
 from pathlib import Path
 
-from msgspec import DecodeError, Struct, field, json, structs
+from msgspec import Struct
 
 from monitor.domain.catalogue import Catalogue
-from monitor.domain.records import Charge, Ignored, Rejected
-from monitor.errors import SettingsError, UnreachableError
-from monitor.sources.cost_answer import CostAnswer, Place, RejectedRow
-from monitor.sources.cost_numbers import Style
-from monitor.sources.cost_rows import Include, RowReader, style_of
+from monitor.errors import MonitorError, SettingsError
+from monitor.sources.azure.storage import blob_path, is_remote, variable_name
+from monitor.sources.cost_answer import CostAnswer
+from monitor.sources.cost_reading import Part, RefusedError, read_parts, refused
+from monitor.sources.cost_rows import Include
 from monitor.sources.cost_tables import UnreadableError, open_table
+from monitor.sources.export_blobs import stored_exports
+from monitor.sources.export_manifest import MANIFEST, NOT_READ, Run, run_of
 from monitor.sources.objects import unreadable
 from monitor.sources.request import Request
 from monitor.sources.session import Session
@@ -38,7 +39,6 @@ NO_BACKFILL = (
     "put the export where the source reads, then run maas-monitor collect",
 )
 """Why a past range is never read again, and what to do instead."""
-MANIFEST = "manifest.json"
 
 PARTS = "part_*"
 ENDINGS = (".csv", ".csv.gz", ".parquet")
@@ -49,48 +49,50 @@ _PART = re.compile(r"part_\d+_\d+\.(csv|parquet)", re.IGNORECASE)
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a `[[source]]` of kind "cost-export".
 
-    `path`: exported files, with wildcards (`*`, `**`): .csv, .csv.gz, .parquet, or their manifest.json.
+    `path`: exported files, with wildcards (`*`, `**`): .csv, .csv.gz, .parquet, or their manifest.json; in a folder, or
+    in Azure Storage as https://account.blob.core.windows.net/container/....
     `include`: "models" keeps the charges of model offers, "all" every row, for tying out a whole bill.
+    `credential_env`: the variable that holds an account key or SAS token of the storage; else it is read as who we are.
     """
 
     name: str
     kind: str
     path: str
     include: Include = "models"
+    credential_env: str | None = None
 
     def __post_init__(self) -> None:
         if self.include not in ("models", "all"):
             raise SettingsError(
                 f"source {self.name!r}: include", f"{self.include!r} is neither", 'write "models" or "all"'
             )
-
-
-class _Blob(Struct):
-    name: str = field(name="blobName")
-    size: int | None = field(name="byteCount", default=None)
-
-
-class _Manifest(Struct):
-    blobs: tuple[_Blob, ...] = ()
+        if is_remote(self.path):
+            blob_path(self.path, f"source {self.name!r}: path")
+        if self.credential_env is not None:
+            variable_name(self.credential_env, f"source {self.name!r}: credential_env")
 
 
 class Export(Struct, frozen=True, kw_only=True):
-    """The files of one export. `incomplete`: why it must not be read yet, '' if nothing is against it."""
+    """The files of one export, and the run it is. `incomplete`: why it must not be read yet, '' if nothing is."""
 
     name: str
     parts: tuple[str, ...]
     modified_ns: int
     incomplete: str = ""
+    run: Run = Run()
 
 
 def pulls(
     settings: Settings, known: Mapping[str, tuple[str, int]], _request: Request, session: Session
-) -> Iterator[CostAnswer | UnreachableError]:
+) -> Iterator[CostAnswer | MonitorError]:
     """Read the exports that changed since they were last recorded, in the order of their modification time and name.
 
     `known`: by the export's name, the fingerprint and the modification time it had then; one with both of another's is
-    that one, moved. An export that cannot be opened is an UnreachableError in its place.
+    that one, moved. An export that cannot be opened is an error in its place.
     """
+    if is_remote(settings.path):
+        yield from stored_exports(settings, known, session)
+        return
     unmoved = set(known.values())
     for export in find_exports(settings.path):
         try:
@@ -121,16 +123,29 @@ def find_exports(path: str) -> list[Export]:
     exports: list[Export] = []
     for folder in sorted({os.path.dirname(name) for name in files}):  # noqa: PTH120
         exports += _exports_in(folder, sorted(name for name in files if os.path.dirname(name) == folder))  # noqa: PTH120
-    return sorted(exports, key=lambda export: (export.modified_ns, export.name))
+    return sorted(_without_older_runs(exports), key=lambda export: (export.modified_ns, export.name))
+
+
+def _without_older_runs(exports: list[Export]) -> Iterator[Export]:
+    """Leave the runs that a newer one says again; one that cannot be read replaces nothing."""
+    whole: list[Run] = []
+    for export in sorted(exports, key=lambda one: (one.run.submitted_ns or one.modified_ns, one.name), reverse=True):
+        if not any(run.replaces(export.run) for run in whole):
+            yield export
+            if not export.incomplete:
+                whole.append(export.run)
 
 
 def _exports_in(folder: str, files: list[str]) -> Iterator[Export]:
     manifest = Path(folder, MANIFEST)
-    listed, incomplete = _listed(manifest) if manifest.is_file() else ([], "")
-    if incomplete and not listed:
-        listed = [name for name in files if name != str(manifest)]
-    if listed or incomplete:
-        yield _export(str(manifest), listed, incomplete)
+    listed: list[str] = []
+    if manifest.is_file():
+        run = _run(manifest)
+        listed, incomplete = _listed(manifest, run)
+        if incomplete and not listed:
+            listed = [name for name in files if name != str(manifest)]
+        if listed or incomplete:
+            yield _export(str(manifest), listed, incomplete, run)
     left = [name for name in files if name not in listed and Path(name).name != MANIFEST]
     parts = [name for name in left if _PART.match(Path(name).name)]
     if parts:
@@ -141,29 +156,28 @@ def _exports_in(folder: str, files: list[str]) -> Iterator[Export]:
             yield _export(name, [name])
 
 
-def _listed(manifest: Path) -> tuple[list[str], str]:
+def _run(manifest: Path) -> Run:
+    try:
+        return run_of(manifest.read_bytes())
+    except OSError:
+        return Run(wrong=NOT_READ)
+
+
+def _listed(manifest: Path, run: Run) -> tuple[list[str], str]:
     """Return the parts that a manifest lists and that are here, and what is wrong with them.
 
     The manifest names blobs by their whole path in the container; downloaded, they lie beside it.
     """
-    try:
-        blobs = json.decode(manifest.read_bytes(), type=_Manifest).blobs
-    except (DecodeError, UnicodeDecodeError, OSError):
-        return [], "the manifest cannot be read"
-    parts = {str(manifest.parent / Path(blob.name).name): blob.size for blob in blobs}
-    found = {part: _status(part) for part in parts}
-    here = [part for part, status in found.items() if status]
-    if len(here) < len(parts):
-        return here, "a file that the manifest lists is missing"
-    if any(status and parts[part] not in (None, status.st_size) for part, status in found.items()):
-        return here, "a file has not the size that the manifest says"
-    return here, ""
+    parts = {blob.name: str(manifest.parent / Path(blob.name).name) for blob in run.blobs}
+    found = {name: _status(part) for name, part in parts.items()}
+    sizes = {name: status.st_size if status else None for name, status in found.items()}
+    return list(dict.fromkeys(part for name, part in parts.items() if found[name])), run.against(sizes)
 
 
-def _export(name: str, parts: list[str], incomplete: str = "") -> Export:
+def _export(name: str, parts: list[str], incomplete: str = "", run: Run = Run()) -> Export:  # noqa: B008 - frozen
     times = [status.st_mtime_ns for one in {name, *parts} if (status := _status(one))]
     modified = max(times, default=0)
-    return Export(name=name, parts=tuple(parts), modified_ns=modified, incomplete=incomplete)
+    return Export(name=name, parts=tuple(parts), modified_ns=modified, incomplete=incomplete, run=run)
 
 
 def _status(file: str) -> os.stat_result | None:
@@ -186,51 +200,13 @@ def _fingerprint(export: Export, include: Include) -> tuple[str, int]:
 
 
 def _read(export: Export, fingerprint: str, size: int, include: Include, catalogue: Catalogue) -> CostAnswer:
-    pull = CostAnswer(name=export.name, fingerprint=fingerprint, written_at=export.modified_ns, bytes=size)
+    answer = CostAnswer(name=export.name, fingerprint=fingerprint, written_at=export.modified_ns, bytes=size)
     if export.incomplete:
-        return _refused(pull, export.name, export.incomplete)
+        return refused(answer, export.name, export.incomplete)
     if size == 0:
-        return pull
-    at = export.name
+        return answer
+    parts = [Part(name, name) for name in export.parts]
     try:
-        # Decided once for all parts: what one part cannot prove another may.
-        styles = []
-        for at in export.parts:
-            with open_table(at) as table:
-                styles.append(style_of(table))
-        unread: set[Place] = set()
-        for at in export.parts:
-            unread |= _read_part(at, reduce(Style.joined, styles), include, catalogue, pull)
-    except UnreadableError as refused:
-        return _refused(pull, at, refused.reason)
-    for place in unread:
-        if not pull.days.get(place, 1):
-            del pull.days[place]
-    return pull
-
-
-def _refused(pull: CostAnswer, at: str, reason: str) -> CostAnswer:
-    rejected = [RejectedRow(object=at, position=0, reason=reason)]
-    return structs.replace(pull, rejected=rejected, charges=[], days={}, ignored={})
-
-
-def _read_part(part: str, style: Style, include: Include, catalogue: Catalogue, pull: CostAnswer) -> set[Place]:
-    """Add the rows of one part to the pull; return the scopes and days of which it has rows that could not be read."""
-    unread = set()
-    ignored: Counter[str] = Counter(pull.ignored)
-    with open_table(part) as table:
-        reader = RowReader(table.columns, style, include, catalogue)
-        for position, row in table.rows:
-            place, outcome = reader.read(row)
-            if place is not None:
-                pull.days.setdefault(place, 0)
-            if place is not None and isinstance(outcome, Charge):
-                pull.charges.append(outcome)
-                pull.days[place] += 1
-            elif isinstance(outcome, Ignored):
-                ignored[outcome.reason] += 1
-            elif isinstance(outcome, Rejected):
-                pull.rejected.append(RejectedRow(object=part, position=position, reason=outcome.reason))
-                unread.add(place)
-    pull.ignored.update(ignored)
-    return {place for place in unread if place is not None}
+        return read_parts(answer, parts, include, catalogue, export.run.rows)
+    except RefusedError as error:
+        return refused(answer, error.at, error.reason)

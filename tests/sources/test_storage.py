@@ -27,7 +27,7 @@ def test_blobs_are_listed_by_prefix_and_read_with_the_account_key(container: "Co
         found = list(opened.list("a/"))
         assert [one.name for one in found] == ["a/1.csv", "a/2.csv"]
         written = io.BytesIO()
-        assert opened.download(found[0], written) == found[0].size  # type: ignore[arg-type]
+        assert opened.download(found[0], written) == found[0].size
     assert written.getvalue() == b"a/1.csv\n"
 
 

@@ -10,7 +10,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -20,8 +20,6 @@ from monitor.sources.azure.cloud import LOOPBACK
 from monitor.sources.azure.refusals import FORBIDDEN, UNAUTHORIZED, Need, code_of, meaning
 
 if TYPE_CHECKING:
-    from io import BufferedWriter
-
     from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
     from azure.storage.blob import BlobProperties, ContainerClient
 
@@ -111,7 +109,9 @@ def blob_path(address: str, subject: str) -> BlobPath:
 def variable_name(text: str, subject: str) -> None:
     """Refuse what is no name of a variable, without repeating it: it may be the secret itself."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise SettingsError(subject, "is not the name of a variable", "write the name, and put the key into the variable")
+        raise SettingsError(
+            subject, "is not the name of a variable", "write the name, and put the key into the variable"
+        )
 
 
 class Container:
@@ -150,7 +150,7 @@ class Container:
             except ResourceNotFoundError:
                 return None
 
-    def download(self, blob: Listed, to: "BufferedWriter") -> int:
+    def download(self, blob: Listed, to: BinaryIO) -> int:
         """Write a blob as it was listed to a file and return its bytes; ChangedError if it is another by now."""
         from azure.core import MatchConditions
         from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
