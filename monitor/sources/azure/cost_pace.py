@@ -59,7 +59,7 @@ class Patience:
     def failed(self, headers: Mapping[str, str], now: datetime) -> float:
         """Count a failure; return how long to wait."""
         self.failures += 1
-        return max(2.0**self.failures, *asked_to_wait(headers, now).values())
+        return max([2.0**self.failures, *asked_to_wait(headers, now).values()])
 
     def ends(self, seconds: float) -> bool:
         """Whether it is not worth waiting for so long once more."""
