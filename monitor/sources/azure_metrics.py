@@ -10,6 +10,7 @@ have no such metrics.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,21 @@ def stretches(
             yield failed
 
 
+def probe(settings: Settings, session: Session) -> Iterator[str | MonitorError]:
+    """Ask each account for its last minutes."""
+    accounts, error = _accounts(settings, session)
+    if error:
+        yield error
+    for account in accounts:
+        reader = _Account(settings, account, session)
+        try:
+            reader.reach()
+        except MonitorError as failed:
+            yield failed
+        else:
+            yield f"account {reader.name!r} answers"
+
+
 def _accounts(settings: Settings, session: Session) -> tuple[list[str], MonitorError | None]:
     """Return the ids of all accounts in lower case, each once, and what kept some from being found."""
     found, error = [account.lower() for account in settings.accounts], None
@@ -184,6 +200,12 @@ class _Account:
                 stretch = self._stretch(at, begin, finish, answer)
                 yield stretch
                 at = stretch.after
+
+    def reach(self) -> None:
+        """Ask for a few minutes of one metric, for the sake of the asking; a MonitorError if that is refused."""
+        now = minute_number(self._session.now)
+        with suppress(Cut):
+            self._ask((INPUT,), (DEPLOYMENT,), now - 5, now)
 
     def _minutes(self, cursor: Cursor | None, request: Request) -> tuple[int, int]:
         """Return the minutes to be read, half-open; the minute that has not ended yet is left for later."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from monitor.domain.ledger import Usage
 from monitor.domain.period import MINUTES_A_DAY, Period, day_number, minute_number
+from monitor.domain.records import Yield
 from monitor.store.engine import by_index
 from monitor.store.tables import source, usage_day, usage_minute
 
@@ -103,13 +104,20 @@ Counted = dict[tuple[int, int], tuple[Any, ...]]
 
 
 def counted_days(
-    connection: "Connection", first: int, last: int, ids: Ids, columns: "Sequence[sa.ColumnElement[Any]]" = ()
+    connection: "Connection",
+    first: int,
+    last: int,
+    ids: Ids,
+    columns: "Sequence[sa.ColumnElement[Any]]" = (),
+    yields: Sequence[Yield] = ("events", "minutes"),
 ) -> Counted:
     """Return the authoritative row of every deployment and UTC day (both inclusive) with requests.
 
+    `yields`: among the sources that yield one of these.
+
     Choosing among the rows here takes a fifth of the time that a window function takes in either engine.
     """
-    authority = sa.select(source.c.id, source.c.authority)
+    authority = sa.select(source.c.id, source.c.authority).where(source.c.yields.in_(yields))
     believed = {number: (lowest, number) for number, lowest in connection.execute(authority)}
     day = usage_day.c
     asked = sa.select(day.deployment_id, day.source_id, day.day, *columns).where(
@@ -117,6 +125,8 @@ def counted_days(
     )
     counted: Counted = {}
     for row in tuples(connection.execute(asked)):
+        if row[1] not in believed:
+            continue
         key = (row[0], row[2])
         other = counted.get(key)
         if other is None or believed[row[1]] < believed[other[1]]:
@@ -193,6 +203,23 @@ def _divided(utc_day: int, deployment_id: int, sums: Sequence[int], cut: list[Pi
         of_piece = known.get(piece, left)
         if piece.day is not None and of_piece[0]:
             yield Usage(piece.day, utc_day, deployment_id, *of_piece)
+
+
+class DayTokens(NamedTuple):
+    """The tokens of one deployment's UTC day, and how many of its answered requests reported none."""
+
+    tokens: int
+    unmeasured_requests: int
+
+
+def day_tokens(
+    connection: "Connection", first: int, last: int, ids: Ids, yields: Yield
+) -> dict[tuple[int, int], DayTokens]:
+    """Return what the most believed source of one sort says, by UTC day (both inclusive) and deployment."""
+    day = usage_day.c
+    columns = [day.prompt_tokens + day.completion_tokens, day.unmeasured_requests]
+    counted = counted_days(connection, first, last, ids, columns, (yields,))
+    return {(row[2], row[0]): DayTokens(*row[3:]) for row in counted.values()}
 
 
 def day_loads(connection: "Connection", first: int, last: int, ids: Ids) -> list[DayLoad]:

@@ -32,6 +32,8 @@ COLUMNS = {
     "peak_tokens_per_minute peak_requests_per_minute cause longest_retry_after_s",
     "reconciliation": "day workspace deployment model meter currency estimated_quantity billed_quantity coverage "
     "estimated_cost billed_cost difference usage_difference_cost price_difference_cost unexplained_cost state",
+    "coverage": "day workspace deployment model logged_tokens metered_tokens billed_tokens coverage metered_coverage "
+    "unmeasured_requests state",
     "sources": "source kind read stored duplicates ignored quarantined objects bytes known_up_to collected_at state "
     "note",
 }
