@@ -9,10 +9,11 @@ from monitor.catalogue import bundled, listed_prices, settings_prices
 from monitor.config.settings import Deployment, Settings, Workspace
 from monitor.domain.money import to_store
 from monitor.domain.period import day_number
-from monitor.domain.placing import Directory, Placed
+from monitor.domain.placing import Placed
 from monitor.domain.records import Quota
 from monitor.store.attribution import attribute
 from monitor.store.engine import reading, writing
+from monitor.store.found import settle_inventory
 from monitor.store.inventory import SETTINGS, DescribedDeployment, DescribedWorkspace, Registry, describe
 from monitor.store.meta import noted, write_down
 from monitor.store.prices import sync_prices
@@ -42,13 +43,14 @@ def describe_settings(engine: "Engine", settings: Settings) -> None:
         )
         sync_prices(connection, listed, "list")
         sync_prices(connection, own, "settings")
+        settle_inventory(connection, canonical_model, bundled().limits)
         attribute(connection)
         write_down(connection, DIGEST, digest)
 
 
 def registry(settings: Settings) -> Registry:
-    """Return what finds the deployments of records, given these settings."""
-    return Registry(Directory([_placed(one) for one in settings.deployments], canonical_model))
+    """Return what finds the deployments of records, given these settings and what inventory has found."""
+    return Registry([_placed(one) for one in settings.deployments], canonical_model)
 
 
 def canonical_model(name: str) -> str:
@@ -82,7 +84,10 @@ def _deployment(one: Deployment, settings: Settings) -> DescribedDeployment:
 
 
 def _quotas(one: Deployment, settings: Settings) -> tuple[Quota, ...]:
-    """The deployment's own limits count from the beginning, those in [[quota]] from their days on."""
+    """The deployment's own limits count from the beginning, those in [[quota]] from their days on.
+
+    None where the settings give no limit at all: then what inventory found counts, else the model's usual limits.
+    """
     default = bundled().limits(canonical_model(one.model))
     first = Quota(
         tokens_per_minute=one.tokens_per_minute or default.tokens,
@@ -100,4 +105,6 @@ def _quotas(one: Deployment, settings: Settings) -> tuple[Quota, ...]:
         for quota in settings.quotas
         if (quota.workspace, quota.deployment) == (one.workspace, one.name)
     ]
+    if not later and one.tokens_per_minute is None and one.requests_per_minute is None:
+        return ()
     return (first, *sorted(later, key=lambda quota: quota.effective_from))

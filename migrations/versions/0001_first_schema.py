@@ -30,6 +30,7 @@ TABLES = (
     "quarantine",
     "meta",
     "azure_resource",
+    "deployment_resource",
     "request_made",
     "request_pause",
     "alert",
@@ -260,6 +261,7 @@ def _charges() -> None:
     op.create_table(
         "charge_map",
         sa.Column("resource_id", sa.Text, primary_key=True),
+        sa.Column("model", sa.Text, primary_key=True),
         sa.Column("deployment_id", sa.Integer, sa.ForeignKey("deployment.id"), nullable=False),
         sa.Column("recorded_at", sa.BigInteger, nullable=False),
     )
@@ -312,6 +314,12 @@ def _azure() -> None:
         sa.Column("region", sa.Text, nullable=False),
         sa.Column("parent", sa.Text, nullable=False),
         sa.Column("attributes", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "deployment_resource",
+        sa.Column("resource_id", sa.Text, primary_key=True),
+        sa.Column("model", sa.Text, primary_key=True),
+        sa.Column("deployment_id", sa.Integer, sa.ForeignKey("deployment.id"), nullable=False),
     )
     op.create_table(
         "request_made",

@@ -1,12 +1,10 @@
-"""Who uses what a charged resource bills.
+"""Who uses what a charged resource bills: the rules of monitor.domain.attribution, on what the store knows.
 
-1 What an operator said by hand; 2 the deployment whose `saas_resource` in the settings is the resource's whole id or
-its last segment, whatever the case; 3 nobody: the charges are unattributed, shown as such and never dropped. Two
-deployments that name one resource cannot be told apart: nobody is guessed, and the attribution says so.
+What nobody is known to use is unattributed, shown as such and never dropped.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -14,25 +12,25 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct, field
 
+from monitor.domain.attribution import UNKNOWN, Candidate, Charged, Days, Home, said
 from monitor.domain.money import EXACT, plain
 from monitor.store.charges import cost_sums, joined, known
+from monitor.store.claims import claims
 from monitor.store.tables import charge, charge_map, charged_resource, deployment
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-BY_HAND, BY_SETTINGS, DISPUTED = "mapped by hand", "saas_resource", "named by several deployments"
-
-Attribution = tuple[int | None, str | None]
-
 
 class Unattributed(Struct, frozen=True, kw_only=True):
-    """A resource that nobody is known to use. `costs` are sums per currency; days are inclusive UTC days.
+    """A resource that nobody is known to use, for one model ('': none is named).
 
-    `attribution` says why there is nobody where more is known than that nobody named it.
+    `costs` are sums per currency; days are inclusive UTC days.
+    `attribution` says why it is nobody, where more is known than that nobody named it.
     """
 
     resource_id: str
+    model: str
     attribution: str | None
     first_day: int
     last_day: int
@@ -45,15 +43,17 @@ class Unattributed(Struct, frozen=True, kw_only=True):
 
 def attribute(connection: "Connection") -> int:
     """Say anew of every charged resource who uses it; return how many changed. Cheap, and a repeat changes nothing."""
-    by_hand = {
-        row[0]: {row[1]} for row in connection.execute(sa.select(charge_map.c.resource_id, charge_map.c.deployment_id))
-    }
-    named = _named_by_settings(connection)
+    hand = connection.execute(sa.select(charge_map.c.resource_id, charge_map.c.model, charge_map.c.deployment_id))
+    by_hand = {(row[0], row[1]): int(row[2]) for row in hand}
+    named, inventory = _named_by_settings(connection), claims(connection)
     changes = []
     for row in connection.execute(sa.select(charged_resource)).all():
-        decided = decide(row.resource_id, by_hand, named)
-        if decided != (row.deployment_id, row.attribution):
-            changes.append({"number": row.id, "who": decided[0], "why": decided[1]})
+        charged = Charged(resource_id=row.resource_id, model=row.model, described_as=row.described_as)
+        decided = said(charged, by_hand, named)
+        if decided == UNKNOWN:
+            decided = inventory.decide(charged, _days(connection, row.id))
+        if (decided.deployment_id, decided.why) != (row.deployment_id, row.attribution):
+            changes.append({"number": row.id, "who": decided.deployment_id, "why": decided.why})
     if changes:
         connection.execute(
             sa.update(charged_resource)
@@ -64,32 +64,37 @@ def attribute(connection: "Connection") -> int:
     return len(changes)
 
 
-def decide(resource_id: str, by_hand: Mapping[str, set[int]], by_settings: Mapping[str, set[int]]) -> Attribution:
-    """Return the deployment that uses a resource and why we believe so; both maps are keyed by lower-case ids."""
-    for said, why in ((by_hand, BY_HAND), (by_settings, BY_SETTINGS)):
-        for name in (resource_id.lower(), resource_id.lower().rpartition("/")[2]):
-            if len(said.get(name, ())) > 1:
-                return None, DISPUTED
-            if name in said:
-                return next(iter(said[name])), why
-    return None, None
+def _days(connection: "Connection", resource: int) -> Callable[[], Days | None]:
+    """Return what looks up the first and last UTC day with charges of a resource."""
+
+    def days() -> Days | None:
+        day = charge.c.charge_period_start
+        asked = sa.select(sa.func.min(day), sa.func.max(day)).where(charge.c.resource == resource, *known(charge, None))
+        first, last = connection.execute(asked).one()
+        return None if first is None else (int(first), int(last))
+
+    return days
 
 
-def map_resource(connection: "Connection", resource_id: str, deployment_id: int, recorded_at: datetime) -> None:
-    """Say by hand who uses a resource (its whole id or its last segment), instead of what was said before."""
-    unmap_resource(connection, resource_id)
+def map_resource(
+    connection: "Connection", resource_id: str, deployment_id: int, recorded_at: datetime, model: str = ""
+) -> None:
+    """Say by hand who uses a resource (its whole id or its last segment), instead of what was said before.
+
+    `model`: only what it bills for this model; '': all of it, and what was said of single models is taken back.
+    """
+    unmap_resource(connection, resource_id, model)
     connection.execute(
         sa.insert(charge_map).values(
-            resource_id=resource_id.lower(), deployment_id=deployment_id, recorded_at=recorded_at
+            resource_id=resource_id.lower(), model=model, deployment_id=deployment_id, recorded_at=recorded_at
         )
     )
 
 
-def unmap_resource(connection: "Connection", resource_id: str) -> bool:
-    """Take back what was said by hand of a resource; return whether there was anything."""
-    return bool(
-        connection.execute(sa.delete(charge_map).where(charge_map.c.resource_id == resource_id.lower())).rowcount
-    )
+def unmap_resource(connection: "Connection", resource_id: str, model: str = "") -> bool:
+    """Take back what was said by hand of a resource, of one model or of all; return whether there was anything."""
+    meant = [charge_map.c.resource_id == resource_id.lower(), *([charge_map.c.model == model] if model else [])]
+    return bool(connection.execute(sa.delete(charge_map).where(*meant)).rowcount)
 
 
 def unattributed(
@@ -98,6 +103,7 @@ def unattributed(
     """Return the resources with charges in the UTC days (both inclusive) that nobody is known to use."""
     keys = (
         charged_resource.c.resource_id,
+        charged_resource.c.model,
         charged_resource.c.attribution,
         charge.c.billing_currency,
         charge.c.meter_name,
@@ -117,33 +123,36 @@ def unattributed(
         .where(charged_resource.c.deployment_id.is_(None), day.between(first_day, last_day), *known(charge, as_of))
         .group_by(*keys)
     )
-    groups: dict[str, list[Any]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in connection.execute(query):
-        groups[row[0]].append(row)
-    return [_joined(resource_id, groups[resource_id]) for resource_id in sorted(groups)]
+        groups[row[0], row[1]].append(row)
+    return [_joined(groups[key]) for key in sorted(groups)]
 
 
-def _joined(resource_id: str, rows: list[Any]) -> Unattributed:
+def _joined(rows: list[Any]) -> Unattributed:
     costs: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:
-        costs[row[2]] = EXACT.add(costs[row[2]], joined(*row[9:]))
+        costs[row[3]] = EXACT.add(costs[row[3]], joined(*row[10:]))
     return Unattributed(
-        resource_id=resource_id,
-        attribution=rows[0][1],
-        first_day=min(row[6] for row in rows),
-        last_day=max(row[7] for row in rows),
-        rows=sum(row[8] for row in rows),
-        meter_names={row[3] for row in rows if row[3]},
-        publisher_names={row[4] for row in rows if row[4]},
-        models={row[5] for row in rows if row[5]},
+        resource_id=rows[0][0],
+        model=rows[0][1],
+        attribution=rows[0][2],
+        first_day=min(row[7] for row in rows),
+        last_day=max(row[8] for row in rows),
+        rows=sum(row[9] for row in rows),
+        meter_names={row[4] for row in rows if row[4]},
+        publisher_names={row[5] for row in rows if row[5]},
+        models={row[6] for row in rows if row[6]},
         costs={currency: plain(costs[currency]) for currency in sorted(costs)},
     )
 
 
-def _named_by_settings(connection: "Connection") -> dict[str, set[int]]:
-    named: dict[str, set[int]] = defaultdict(set)
-    query = sa.select(deployment.c.saas_resource, deployment.c.id).where(deployment.c.saas_resource.is_not(None))
-    for resource, number in connection.execute(query):
+def _named_by_settings(connection: "Connection") -> dict[str, Sequence[Candidate]]:
+    named: dict[str, list[Candidate]] = defaultdict(list)
+    columns = (deployment.c.saas_resource, deployment.c.id, deployment.c.name, deployment.c.model)
+    query = sa.select(*columns).where(deployment.c.saas_resource.is_not(None))
+    for resource, number, name, model in connection.execute(query):
         if resource.strip():
-            named[resource.strip().lower()].add(number)
-    return named
+            one = Candidate(number=number, name=name, model=model, home=Home(resource_id="", name=""))
+            named[resource.strip().lower()].append(one)
+    return dict(named)

@@ -1,19 +1,23 @@
-"""Workspaces, deployments and their quotas: what the settings describe, and what records name."""
+"""Workspaces, deployments and their quotas: what the settings describe, and what records name.
 
-from collections.abc import Iterable
+What Azure itself says of them is in monitor.store.found.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from msgspec import Struct, json
 
+from monitor.domain.endpoints import endpoint
 from monitor.domain.placing import Directory, Placed
 from monitor.domain.records import Place, Quota
-from monitor.store.tables import deployment, quota, workspace
+from monitor.store.tables import azure_resource, deployment, quota, workspace
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-SETTINGS, RECORDS = "settings", "records"
+SETTINGS, RECORDS, INVENTORY = "settings", "records", "inventory"
 
 
 class DescribedWorkspace(Struct, frozen=True, kw_only=True):
@@ -40,17 +44,22 @@ def describe(
     """Make the store agree with the settings; what records alone have named stays as it is."""
     connection.execute(workspace.update().values(cost_center=None, budget_monthly=None, budget_currency=None))
     for one in workspaces:
-        _workspace_id(connection, one.name)
-        described = {
-            field: getattr(one, field) for field in ("cost_center", "region", "budget_monthly", "budget_currency")
-        }
+        workspace_number(connection, one.name)
+        described = {field: getattr(one, field) for field in ("cost_center", "budget_monthly", "budget_currency")}
+        if one.region:
+            described["region"] = one.region
         connection.execute(
             workspace.update().where(workspace.c.name == one.name).values(recorded_from=SETTINGS, **described)
         )
     connection.execute(
         deployment.update()
         .where(deployment.c.recorded_from == SETTINGS)
-        .values(saas_resource=None, recorded_from=RECORDS)
+        .values(
+            saas_resource=None,
+            recorded_from=RECORDS,
+            # An endpoint that inventory knows too stays: by it the settings may give the deployment another name.
+            endpoint=sa.case((deployment.c.resource_id.is_not(None), deployment.c.endpoint)),
+        )
     )
     connection.execute(quota.delete().where(quota.c.source == SETTINGS))
     for described_deployment in deployments:
@@ -59,18 +68,21 @@ def describe(
 
 def _describe_deployment(connection: "Connection", described: DescribedDeployment) -> None:
     placed = described.placed
-    number = _find(connection, placed) or _only_of_its_name(connection, placed) or _create(connection, placed)
+    number = (
+        _find(connection, placed)
+        or _only_of_its_name(connection, placed)
+        or _renamed(connection, placed)
+        or _create(connection, placed)
+    )
+    # What the settings leave out inventory may have found: it is not forgotten.
+    said = {"region": placed.region, "endpoint": placed.endpoint, "saas_resource": described.saas_resource}
     connection.execute(
         deployment.update()
         .where(deployment.c.id == number)
-        .values(
-            model=placed.model,
-            region=placed.region,
-            endpoint=placed.endpoint or None,
-            saas_resource=described.saas_resource,
-            recorded_from=SETTINGS,
-        )
+        .values(model=placed.model, recorded_from=SETTINGS, **{name: value for name, value in said.items() if value})
     )
+    if described.quotas:
+        connection.execute(quota.delete().where(quota.c.deployment_id == number))
     for one in described.quotas:
         connection.execute(
             quota.insert().values(
@@ -84,16 +96,22 @@ def _describe_deployment(connection: "Connection", described: DescribedDeploymen
 
 
 class Registry:
-    """Gives every deployment that records name its number, making rows as needed; for one collection."""
+    """Gives every deployment that records name its number, making rows as needed; for one collection.
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
+    What inventory has found is looked up with the first record.
+    """
+
+    def __init__(self, configured: Iterable[Placed], canonical: Callable[[str], str]) -> None:
+        self._configured, self._canonical = list(configured), canonical
+        self._directory: Directory | None = None
         self._numbers: dict[tuple[Place, str], int] = {}
 
     def number(self, connection: "Connection", said: Place, labels: str) -> int:
         """Return the row number of the deployment of a record with these labels (a JSON object, or '')."""
         key = (said, labels)
         if key not in self._numbers:
+            if self._directory is None:
+                self._directory = Directory(self._configured, self._canonical, found(connection))
             named = json.decode(labels, type=dict[str, str]) if labels else {}
             self._numbers[key] = deployment_number(connection, self._directory.place(said, named))
         return self._numbers[key]
@@ -105,8 +123,53 @@ def deployment_number(connection: "Connection", placed: Placed) -> int:
     Refused requests do not say their model, and not every log its region: '' fits any, and is filled in when a later
     record knows.
     """
-    number = _find(connection, placed)
+    number = placed.number or _find(connection, placed)
     return number if number is not None else _create(connection, placed)
+
+
+def found(connection: "Connection") -> list[Placed]:
+    """Return the deployments that inventory knows; of those of one name the one that is there comes last."""
+    here = (
+        sa.exists()
+        .where(azure_resource.c.resource_id == deployment.c.resource_id, azure_resource.c.superseded_at.is_(None))
+        .correlate(deployment)
+    )
+    asked = (
+        sa.select(deployment, workspace.c.name.label("workspace"))
+        .join(workspace)
+        .where(deployment.c.resource_id.is_not(None))
+        .order_by(sa.case((here, 1), else_=0), deployment.c.created_at, deployment.c.id)
+    )
+    return [
+        Placed(
+            workspace=row.workspace,
+            name=row.name,
+            region=row.region,
+            model=row.model,
+            endpoint=row.endpoint or "",
+            number=row.id,
+        )
+        for row in connection.execute(asked)
+    ]
+
+
+def _renamed(connection: "Connection", placed: Placed) -> int | None:
+    """Give the deployment that inventory found at an endpoint the names that the settings have for it."""
+    address = endpoint(placed.endpoint)
+    if not placed.endpoint or address.account:
+        return None
+    at_home = sa.select(deployment.c.id).where(
+        deployment.c.resource_id.is_not(None),
+        deployment.c.recorded_from != SETTINGS,
+        deployment.c.endpoint == address.host,
+        deployment.c.model.in_([placed.model, ""]),
+    )
+    numbers = list(connection.scalars(at_home))
+    if len(numbers) != 1:
+        return None
+    names = {"workspace_id": workspace_number(connection, placed.workspace), "name": placed.name}
+    connection.execute(deployment.update().where(deployment.c.id == numbers[0]).values(**names))
+    return int(numbers[0])
 
 
 def _find(connection: "Connection", placed: Placed) -> int | None:
@@ -151,7 +214,7 @@ def _only_of_its_name(connection: "Connection", placed: Placed) -> int | None:
 def _create(connection: "Connection", placed: Placed) -> int:
     result = connection.execute(
         deployment.insert().values(
-            workspace_id=_workspace_id(connection, placed.workspace),
+            workspace_id=workspace_number(connection, placed.workspace),
             name=placed.name,
             region=placed.region,
             model=placed.model,
@@ -163,9 +226,10 @@ def _create(connection: "Connection", placed: Placed) -> int:
     return int(result.inserted_primary_key[0])  # type: ignore[index]
 
 
-def _workspace_id(connection: "Connection", name: str) -> int:
+def workspace_number(connection: "Connection", name: str, recorded_from: str = RECORDS) -> int:
+    """Find or make the row of a workspace."""
     number = connection.scalar(sa.select(workspace.c.id).where(workspace.c.name == name))
     if number is None:
-        result = connection.execute(workspace.insert().values(name=name, recorded_from=RECORDS))
+        result = connection.execute(workspace.insert().values(name=name, recorded_from=recorded_from))
         number = result.inserted_primary_key[0]  # type: ignore[index]
     return int(number)

@@ -291,6 +291,8 @@ charge_map = Table(
     metadata,
     # What an operator said by hand (`charges map`): the resource's whole id or its last segment, in lower case.
     Column("resource_id", Text, primary_key=True),
+    # Of a resource that bills several models, the one that is meant; '': all of them.
+    Column("model", Text, primary_key=True),
     Column("deployment_id", ForeignKey("deployment.id"), nullable=False),
     Column("recorded_at", Instant, nullable=False),
 )
@@ -357,6 +359,16 @@ azure_resource = Table(
     Column("parent", Text, nullable=False),
     # What else is known of it, as a JSON object.
     Column("attributes", Text, nullable=False),
+)
+
+deployment_resource = Table(
+    "deployment_resource",
+    metadata,
+    # Which deployment a resource of Azure's is, while it serves a model: ids change when resources are moved, and a
+    # name that was freed may come back with another model.
+    Column("resource_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("deployment_id", ForeignKey("deployment.id"), nullable=False),
 )
 
 request_made = Table(

@@ -1,0 +1,106 @@
+"""The source kind `inventory`: which workspaces, accounts, deployments and offers Azure has, by its Resource Manager.
+
+1 The subscriptions, all that the identity sees unless the settings name some; 2 in each the workspaces, their endpoints
+and marketplace subscriptions; 3 the accounts of Foundry and their deployments; 4 the SaaS resources that are billed. A
+part that is refused is told and the rest is taken; of what was not listed nothing is said, neither that it is there nor
+that it is gone.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from monitor.domain.inventory import Listing
+from monitor.errors import MonitorError, SettingsError, UnreachableError, counted
+from monitor.sources.azure.listing import accounts, saas_resources, subscriptions, workspaces
+from monitor.sources.azure.refusals import NotSignedInError
+from monitor.sources.request import Request
+from monitor.sources.session import Session
+
+if TYPE_CHECKING:
+    from monitor.sources.azure.arm import Arm
+
+KIND = "inventory"
+YIELDS = "resources"
+NO_BACKFILL = ("Azure says only what there is now", "collect it regularly: what it saw is kept")
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_GROUP = re.compile(r"[-\w.()]{1,90}")
+
+Answer = Listing | MonitorError
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What Azure has: workspaces, serverless endpoints, Foundry deployments with their limits, Marketplace offers.
+
+    `subscriptions`: the GUIDs of those to look into, by default all that the identity sees. `resource_groups`: look
+    only into the groups of these names, for an identity that may not read whole subscriptions.
+    """
+
+    name: str
+    kind: str
+    subscriptions: tuple[str, ...] = ()
+    resource_groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for one in self.subscriptions:
+            if not _GUID.fullmatch(one):
+                remedy = "write the GUIDs of subscriptions, as `az account list` shows them"
+                raise SettingsError(f"source {self.name!r}: subscriptions", f"{one!r} is not a GUID", remedy)
+        for one in self.resource_groups:
+            if not _GROUP.fullmatch(one):
+                remedy = "write the names of resource groups, without the rest of their ids"
+                raise SettingsError(f"source {self.name!r}: resource_groups", f"{one!r} is not a name", remedy)
+
+
+def probe(settings: Settings, session: Session) -> Iterator[str | MonitorError]:
+    """Ask for the workspaces of each subscription or group, and for nothing in them."""
+    asked = _asked(settings, session.arm)
+    if not asked:
+        yield _nothing_seen(settings)
+        return
+    allowed = 0
+    for scope in _scopes(asked, settings.resource_groups):
+        first = next(workspaces(session.arm, scope), None)
+        if isinstance(first, MonitorError):
+            yield first
+        else:
+            allowed += 1
+    if allowed:
+        yield f"{counted(allowed, 'resource group' if settings.resource_groups else 'subscription')} can be looked into"
+
+
+def listings(settings: Settings, _request: Request, session: Session) -> Iterator[Answer]:
+    """Yield one list after another, or why it could not be had; who is not signed in at all gets NotSignedInError."""
+    arm, taken = session.arm, False
+    asked = _asked(settings, arm)
+    if not asked:
+        yield _nothing_seen(settings)
+    for answer in _answers(arm, asked, [group.lower() for group in settings.resource_groups]):
+        if isinstance(answer, NotSignedInError) and not taken:
+            raise answer
+        taken = taken or isinstance(answer, Listing)
+        yield answer
+
+
+def _asked(settings: Settings, arm: "Arm") -> list[str]:
+    return [f"/subscriptions/{one.lower()}" for one in settings.subscriptions] or subscriptions(arm, settings.name)
+
+
+def _scopes(asked: Sequence[str], groups: Sequence[str]) -> Sequence[str]:
+    return [f"{one}/resourcegroups/{group.lower()}" for one in asked for group in groups] or asked
+
+
+def _nothing_seen(settings: Settings) -> MonitorError:
+    what, remedy = "this identity sees no subscription", "give it the role 'Reader' on those to look into"
+    return UnreachableError(settings.name, what, remedy)
+
+
+def _answers(arm: "Arm", asked: Sequence[str], groups: Sequence[str]) -> Iterator[Answer]:
+    for scope in _scopes(asked, groups):
+        yield from workspaces(arm, scope)
+        yield from accounts(arm, scope)
+    if asked:
+        yield from saas_resources(arm, asked, groups)
