@@ -96,6 +96,8 @@ def serving(server: Server | None = None, tls: ssl.SSLContext | None = None) -> 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handling(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body are two writes; held back until the first is acknowledged, every answer would take 40 ms.
+        disable_nagle_algorithm = True
 
         def _serve(self) -> None:
             parts = urlsplit(self.path)
