@@ -1,4 +1,4 @@
-"""Cost exports as Azure delivers them into a container: files of rows and, written last, the manifest.json of the run."""
+"""Cost exports as Azure delivers them into a container: files of rows and, written last, a manifest.json."""
 
 import csv
 import gzip
