@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 
 from monitor.domain.stretch import Cursor, Parsed, Piece
 from monitor.errors import MonitorError, SettingsError, UnreachableError, counted
-from monitor.sources.azure.storage import Container, blob_path, container_client
+from monitor.sources.azure.storage import Container, blob_path, container_client, reached, variable_name
 from monitor.sources.blob_paths import Name, Names, Span
 from monitor.sources.blob_reading import Blob, GoneError
 from monitor.sources.chain import (
@@ -80,6 +80,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.format != "auto":
             named(self.format)
         Names(blob_path(self.path, self.name).pattern, self.name)
+        if self.credential_env is not None:
+            variable_name(self.credential_env, f"{self.name}: credential_env")
         if self.late_hours < 1:
             raise SettingsError(self.name, f"late_hours is {self.late_hours}", "write a number of hours from 1 on")
 
@@ -93,6 +95,11 @@ def read(settings: Settings, cursors: Cursors, request: Request, session: Sessio
         yield UnreachableError(settings.name, "the system ended a worker process", "is there enough memory?")
     except MonitorError as error:
         yield error
+
+
+def probe(settings: Settings, session: Session) -> Iterator[str]:
+    """Ask for the first blobs."""
+    yield from reached(session, settings.path, settings.credential_env, settings.name)
 
 
 Fresh = tuple[Blob, Cursor, str]

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from monitor.domain.catalogue import Catalogue
 from monitor.errors import MonitorError, SettingsError
-from monitor.sources.azure.storage import blob_path, is_remote, variable_name
+from monitor.sources.azure.storage import blob_path, is_remote, reached, variable_name
 from monitor.sources.cost_answer import CostAnswer
 from monitor.sources.cost_reading import Part, RefusedError, read_parts, refused
 from monitor.sources.cost_rows import Include
@@ -104,6 +104,11 @@ def pulls(
                 yield _read(export, fingerprint, size, settings.include, session.catalogue)
         except OSError as error:
             yield unreadable(error.filename or export.name, error)
+
+
+def probe(settings: Settings, session: Session) -> Iterator[str]:
+    """Ask for the first exports in Azure Storage."""
+    yield from reached(session, settings.path, settings.credential_env, settings.name)
 
 
 def is_export(path: str) -> bool:

@@ -103,6 +103,22 @@ def need(settings: Settings) -> Need:
     return Need(role=ROLES.get(scope.form, "Cost Management Reader"), scope=scope.path)
 
 
+def probe(settings: Settings, session: Session) -> Iterator[str]:
+    """Ask for one day's charges, by the query that is refused last."""
+    yesterday = session.now.astimezone(UTC).date() - timedelta(days=1)
+    body = charges_body(Days(first=yesterday, last=yesterday), GROUPINGS[-1], models_only=False)
+    client = CostClient(
+        session,
+        scope_named(settings.scope),
+        subject=settings.name,
+        need=need(settings),
+        requests_per_minute=settings.requests_per_minute,
+    )
+    with closing(client):
+        client.ask(body)
+    yield "Cost Management answers"
+
+
 def pulls(settings: Settings, known: Known, request: Request, session: Session) -> Iterator[CostAnswer | MonitorError]:
     """Ask for every month that is not closed, or for those of a past period, the oldest first.
 

@@ -1,6 +1,6 @@
 """What the doctor asks of the store: does it answer, take writes and hold together, and what does it hold."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -8,18 +8,33 @@ from msgspec import Struct
 
 from monitor.domain.period import day_of
 from monitor.errors import UnreachableError
-from monitor.store.tables import charge, charged_resource, deployment, meta, quarantine, source, usage_day, usage_minute
+from monitor.store.tables import (
+    charge,
+    charged_resource,
+    cost_pull,
+    deployment,
+    meta,
+    quarantine,
+    source,
+    usage_day,
+    usage_minute,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 
 class SourceHealth(Struct, frozen=True, kw_only=True):
-    """How a source stands: its newest minute of usage (since 1970) and how many records were set aside."""
+    """How a source stands: its newest minute of usage and billed day (since 1970), and how many records were set aside.
+
+    `collected_at`: when it last said something.
+    """
 
     name: str
     newest: int | None
     quarantined: int
+    billed: int | None = None
+    collected_at: datetime | None = None
 
 
 def damage(connection: "Connection") -> str | None:
@@ -62,9 +77,17 @@ def source_health(connection: "Connection") -> list[SourceHealth]:
     """Return how each source stands, by name."""
     newest = sa.select(sa.func.max(usage_minute.c.minute)).where(usage_minute.c.source_id == source.c.id)
     aside = sa.select(sa.func.count()).where(quarantine.c.source_id == source.c.id)
-    query = sa.select(source.c.name, newest.scalar_subquery(), aside.scalar_subquery()).order_by(source.c.name)
+    billed = sa.select(sa.func.max(cost_pull.c.last_day)).where(cost_pull.c.source_id == source.c.id)
+    query = sa.select(
+        source.c.name,
+        newest.scalar_subquery(),
+        aside.scalar_subquery(),
+        billed.scalar_subquery(),
+        source.c.collected_at,
+    ).order_by(source.c.name)
     return [
-        SourceHealth(name=name, newest=minute, quarantined=count) for name, minute, count in connection.execute(query)
+        SourceHealth(name=name, newest=minute, quarantined=count, billed=day, collected_at=collected)
+        for name, minute, count, day, collected in connection.execute(query)
     ]
 
 

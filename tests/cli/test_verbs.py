@@ -393,7 +393,6 @@ def test_the_doctor_names_the_remedy_of_everything_that_is_wrong(run: Run, sampl
     log(sample / "logs" / "search-prod" / "mistral-large-prod" / "odd.jsonl", "what is this", "nobody knows")
     with (sample / "monitor.toml").open("a") as file:
         file.write('\n[[source]]\nname = "gone"\nkind = "files"\npath = "gone/*.jsonl"\n')
-        file.write('\n[[source]]\nname = "later"\nkind = "blobs"\n')
     run("collect")
     result = run("doctor", "--format", "json")
     assert result.exit_code == 1
@@ -404,7 +403,6 @@ def test_the_doctor_names_the_remedy_of_everything_that_is_wrong(run: Run, sampl
     )
     assert "model 'mistral-contracts-preview': has no price" in wrong
     assert "charges: 1 billed resource belongs to no deployment" in wrong
-    assert "source 'later': kind 'blobs' is not available in this version" in wrong
     assert any(line.startswith("source 'gone': no file matches") for line in wrong)
     assert any("records could not be read" in line for line in wrong)
     assert all(one["remedy"] for one in findings if one["state"] != "well")

@@ -205,7 +205,7 @@ def _client(session: "Session") -> Any:
     return CostManagementClient(
         session.credential,
         base_url=session.azure.addresses.resource_manager,
-        authentication_policy=Bearer(session.credential, f"{session.azure.home.resource_manager}/.default"),
+        authentication_policy=Bearer(session.credential, session.azure.arm_scope),
         # Every request is drawn from the budget, so the library must not repeat one by itself.
         retry_total=0,
         user_agent=AGENT,

@@ -25,10 +25,8 @@ _SCOPE = re.compile(r"over scope '(/[^'\s]{1,400})'")
 _ISSUED_FOR = re.compile(r"must match the tenant 'https://[\w.]+/([0-9A-Fa-f-]{36})")
 _NAMED = re.compile(r"named '(\w{1,100})'")
 _NAMESPACE = re.compile(r"namespace '([\w.]{1,100})'")
-_UNASSIGNABLE = re.compile(
-    r"^(/subscriptions/[^/]+(?:/resourceGroups/[^/]+)?)/providers/[\w.]+(?:/\w+)?$", re.IGNORECASE
-)
-"""A kind of resource below a subscription or a group: nothing that a role could be given at."""
+_UNASSIGNABLE = re.compile(r"(?i)^(/.+)/providers/[\w.]+(?:/\w+)?$")
+"""A kind of resource below something: nothing that a role could be given at."""
 
 NO_ROLE = {"AuthorizationFailed", "RBACAccessDenied", "AuthorizationPermissionMismatch", "InsufficientAccessError"}
 """Codes that mean a missing role, whatever the status: Cost Management says RBACAccessDenied with 401."""

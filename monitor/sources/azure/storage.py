@@ -204,6 +204,14 @@ def container_client(session: "Session", address: str, credential_env: str | Non
     return Container(client, path, subject, credential_env)
 
 
+def reached(session: "Session", address: str, credential_env: str | None, subject: str) -> Iterator[str]:
+    """Ask for the first blobs of an address and say what came of it; a MonitorError if that is refused."""
+    with container_client(session, address, credential_env, subject) as container:
+        found = next(container.list(container.path.prefix), None)
+    there = "answers" if found else "answers, and holds nothing there yet"
+    yield f"container {container.path.container!r} of {container.path.name!r} {there}"
+
+
 def _client(session: "Session", path: BlobPath, credential: Any) -> "ContainerClient":
     from azure.storage.blob import ContainerClient, ExponentialRetry
 

@@ -1,11 +1,8 @@
 """As whom Azure is asked: the real DefaultAzureCredential, against servers of this machine that give out tokens."""
 
-import datetime
-import ipaddress
 import json
 import logging
 import os
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +19,7 @@ from monitor.sources.azure.cloud import CLOUDS, STORAGE_AUDIENCE, Azure
 from monitor.sources.azure.credentials import SignInError, credential
 from monitor.sources.azure.refusals import Need, NotSignedInError, meaning
 from monitor.sources.session import Session
+from tests.azure.certificates import certificate
 from tests.azure.server import Answer, Call, Server, serving
 from tests.azure.sessions import SetClock, Unlimited
 
@@ -133,8 +131,8 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve
     """A Microsoft Entra ID of this machine; `address` is https, and its certificate is trusted in the test."""
     server = Server()
     server.route("GET", "/.*/openid-configuration", lambda call: _configuration(server, call))
-    with serving(server, tls=_certificate(tmp_path)) as served:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    with serving(server, tls=certificate(tmp_path)) as served:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
         yield served
 
 
@@ -148,32 +146,6 @@ def _configuration(server: Server, call: Call) -> Answer:
             "issuer": f"{base}/v2.0",
         }
     )
-
-
-def _certificate(folder: Path) -> ssl.SSLContext:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "authority.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "authority.key").write_bytes(private)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "authority.pem", folder / "authority.key")
-    return context
 
 
 def service_principal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,146 @@
+"""What the doctor asks of Azure: is somebody signed in, and does each source get an answer.
+
+A source kind that asks others has a `probe(settings, session)` that yields what it reached, in words, or the error that
+kept it from there: as few requests as show that a collection would be let in. `cautions(settings)` says what a source
+cannot see even so. A probe that fails stops no other; none waits longer than a few seconds.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from monitor.catalogue import bundled
+from monitor.clock import Clock
+from monitor.collect import open_session
+from monitor.config import source_kinds
+from monitor.config.settings import Later, Settings
+from monitor.doctor.finding import Finding, note, told_of, well, wrong
+from monitor.errors import MonitorError, UnreachableError
+from monitor.sources.azure.refusals import Need, told
+from monitor.sources.session import Session
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+PATIENCE = 10.0
+"""So many seconds the doctor waits for Azure in all, per source."""
+
+
+class BusyError(UnreachableError):
+    """Azure would answer, but not soon."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("azure", f"Azure asks to wait {seconds:.0f} s", "ask the doctor again then")
+
+
+class HurriedClock(Clock):
+    """A clock that does not wait for long: BusyError, where somebody would."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self.left = clock, PATIENCE
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, while there is patience left."""
+        if seconds > self.left:
+            raise BusyError(seconds)
+        self.left -= seconds
+        self._clock.sleep(seconds)
+
+
+class Unshared:
+    """The account of requests where there is no store to keep it in yet: the doctor asks little."""
+
+    def take(self, _tenant: str, _scope: str, *, units: int, requests_per_minute: int) -> float:
+        """Let every request go."""
+        del units, requests_per_minute
+        return 0.0
+
+    def done(self, _tenant: str, _scope: str) -> None:
+        """Nothing was held."""
+
+    def pause(self, _tenant: str, _scope: str, seconds: float) -> None:
+        """Forget about it."""
+
+
+def asks_azure(source: Any) -> bool:
+    """Whether a source asks Azure, and not this machine's folders."""
+    module = source_kinds().get(source.kind)
+    return hasattr(module, "probe") and "://" in getattr(source, "path", "://")
+
+
+def probes(
+    settings: Settings,
+    engine: "Engine | None",
+    *,
+    now: datetime,
+    clock: Clock | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Iterator[Finding]:
+    """Yield how each source that asks Azure is answered; without a store (None) the pace is not shared."""
+    sources = [one for one in settings.sources if not isinstance(one, Later) and asks_azure(one)]
+    if not sources:
+        return
+    hurried = HurriedClock(clock or Clock())
+    with _session(settings, engine, now, hurried, environ) as session:
+        nobody = None
+        if any(_as_who_we_are(one) for one in sources):
+            found = _signed_in(session)
+            nobody = found if found.state == "wrong" else None
+            yield found
+        for source in sources:
+            hurried.left = PATIENCE
+            yield from _cautions(source)
+            if not (nobody and _as_who_we_are(source)):
+                yield from _probe(source, session)
+
+
+def _session(
+    settings: Settings, engine: "Engine | None", now: datetime, clock: Clock, environ: Mapping[str, str]
+) -> Session:
+    if engine is not None:
+        return open_session(engine, settings, now=now, clock=clock, environ=environ)
+    return Session(now=now, clock=clock, azure=settings.azure, environ=environ, budget=Unshared(), catalogue=bundled())
+
+
+def _as_who_we_are(source: Any) -> bool:
+    return not getattr(source, "credential_env", None)
+
+
+def _signed_in(session: Session) -> Finding:
+    """Ask for a token, which no source would get either if there is none."""
+    try:
+        with told("azure", Need(role="Reader", scope="what the sources read")):
+            session.credential.get_token(session.azure.arm_scope)
+    except MonitorError as error:
+        return told_of(error)
+    given = session.azure.credential == "token"
+    return well("azure", "a token is given" if given else f"somebody is signed in to the {session.azure.cloud} cloud")
+
+
+def _cautions(source: Any) -> Iterator[Finding]:
+    for caution in getattr(source_kinds()[source.kind], "cautions", lambda _settings: ())(source):
+        what, _, remedy = caution.partition(": ")
+        yield note(f"source {source.name!r}", what, remedy or "see the README")
+
+
+def _probe(source: Any, session: Session) -> Iterator[Finding]:
+    subject = f"source {source.name!r}"
+    try:
+        for reached in source_kinds()[source.kind].probe(source, session):
+            yield _named(reached, subject) if isinstance(reached, MonitorError) else well(subject, reached)
+    except MonitorError as error:
+        yield _named(error, subject)
+
+
+def _named(error: MonitorError, subject: str) -> Finding:
+    """Tell an error as one of the source, beside what of it is concerned."""
+    bare = subject.removeprefix("source ").strip("'")
+    if isinstance(error, BusyError):
+        return note(subject, error.what, error.remedy)
+    part = "" if error.subject in (bare, subject) else f"{error.subject.removeprefix(f'{bare}: ')}: "
+    return wrong(subject, f"{part}{error.what}", error.remedy)
