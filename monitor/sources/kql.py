@@ -5,7 +5,8 @@ The built-in question is about the two tables that API Management fills. Its par
 1 `llm`: one row per request that the gateway recognised as a model call, SequenceNumber 0; the rows above it carry
   pieces of prompts and answers, whose columns are named nowhere here. 2 `gateway`: one row per request of any API.
   3 `touched`: the requests of which either table has a row in the window. 4 Both halves of each of these, wherever in
-  time the other half lies: a left outer join would lose the refusals, which have no row in `llm`. A half that stands
+  time the other half lies: a left outer join would lose the refusals, which have no row in `llm`. 5 Those of which the
+  half that came last lies in the window, so that windows side by side have no request in common. A half that stands
   alone in `gateway` is a model call if its URL is one's: that is said by the row alone, and so the same whenever it is
   asked, unlike "an API that some other request has used for a model".
 
@@ -60,7 +61,8 @@ touched
 | project TimeGenerated = coalesce(LlmTime, GatewayTime),
     IngestedAt = iff(isnull(LlmIngested) or GatewayIngested > LlmIngested, GatewayIngested, LlmIngested),
     HasLlmLog = isnotnull(LlmTime), HasGatewayLog = isnotnull(GatewayTime), CorrelationId, DeploymentName, ModelName,
-    PromptTokens, CompletionTokens, TotalTokens, ResponseCode, BackendResponseCode, BackendUrl, Cache, RetryAfter"""
+    PromptTokens, CompletionTokens, TotalTokens, ResponseCode, BackendResponseCode, BackendUrl, Cache, RetryAfter
+| where {column} >= asked_from and {column} < asked_to"""
 
 
 def gateway_query(first: datetime, last: datetime, *, rows: int, by_arrival: bool) -> str:
@@ -72,6 +74,7 @@ def gateway_query(first: datetime, last: datetime, *, rows: int, by_arrival: boo
         earliest=written(first - before),
         latest=written(last + after),
         clock="Ingested" if by_arrival else "Time",
+        column="IngestedAt" if by_arrival else "TimeGenerated",
         llm_table=LLM_TABLE,
         gateway_table=GATEWAY_TABLE,
         model_call=MODEL_CALL,

@@ -13,6 +13,7 @@ own text what a window is over; over TimeGenerated, what comes later than the ov
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -114,6 +115,20 @@ def read(settings: Settings, cursors: Cursors, request: Request, session: Sessio
         yield error
     finally:
         logs.close()
+
+
+def probe(settings: Settings, session: Session) -> Iterator[str]:
+    """Ask for the last minutes, as a reading would."""
+    logs = Logs(session, settings.workspace_id, settings.name)
+    now = milliseconds(session.now)
+    try:
+        with suppress(TooMuchError):
+            _Reading(settings, Request(), session, logs).ask(now - 5 * A_MINUTE, now)
+    except BadQueryError as error:
+        raise _missing_table(settings, error) from None
+    finally:
+        logs.close()
+    yield "Log Analytics answers"
 
 
 def _cursor(settings: Settings, cursors: Cursors, request: Request) -> Cursor:
@@ -218,7 +233,7 @@ class _Reading:
 
     def too_much(self, at: int) -> MonitorError:
         """Say that one second holds more than the service gives."""
-        what = f"Log Analytics gives only part of the rows of {_instant(at):%Y-%m-%dT%H:%M:%SZ} and the second after"
+        what = f"Log Analytics gives only part of the rows of the second from {kql.written(_instant(at))}"
         return UnreachableError(self.settings.name, what, "filter the rows in a query of your own, or try again later")
 
 

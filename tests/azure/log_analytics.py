@@ -31,6 +31,29 @@ GATEWAY_COLUMNS = {
 }
 Row = Mapping[str, Any]
 
+PROMPT = "canary-prompt-77c1: what is our secret?"
+HOST = "https://mistral-large-prod.eastus2.models.ai.azure.com"
+ANSWERED: dict[str, Any] = {
+    "DeploymentName": "mistral-large",
+    "ModelName": "mistral-large-2407",
+    "PromptTokens": 100,
+    "CompletionTokens": 10,
+    "TotalTokens": 110,
+    "IsStreamCompletion": False,
+}
+"""The model log's row of a call."""
+FORWARDED: dict[str, Any] = {
+    "ApiId": "mistral",
+    "Method": "POST",
+    "Url": "https://gateway.example/mistral/v1/chat/completions?subscription-key=canary-key-51ab",
+    "ResponseCode": 200,
+    "BackendResponseCode": 200,
+    "BackendUrl": f"{HOST}/v1/chat/completions?api-key=canary-key-51ab",
+    "BackendResponseHeaders": None,
+    "Cache": "none",
+}
+"""The gateway log's row of a call."""
+
 
 class Table:
     """Rows as they were sent: columns by name, TimeGenerated an aware datetime.
@@ -69,10 +92,10 @@ class Table:
 class LogAnalytics:
     """The query API of Log Analytics on a `Server`: POST /v1/workspaces/{guid}/query.
 
-    It carries out the built-in question of monitor.sources.kql on raw rows of API Management's two tables: SequenceNumber
-    0 and its chunks, the other half wherever in time it lies, only what has arrived by `now()`. Of any other query it
-    understands the table it begins with, {from} and {to} as its first two datetime literals (else the request's
-    timespan), the columns of its last `project`, and `take`.
+    It carries out the built-in question of monitor.sources.kql on raw rows of API Management's two tables: of the model
+    log only SequenceNumber 0, the other half wherever in time it lies, nothing that has not arrived by `now()`. Of any
+    other query it understands the table it begins with, {from} and {to} as its first two datetime literals (else the
+    request's timespan), the columns of its last `project`, and `take`.
 
     `row_cap`: above so many rows the answer is cut there and carries a PartialError with status 200, as the real one's
     500,000 rows or 64 MB. `forbidden`: workspaces whose reader role the caller lacks. `answers`: what the next requests
@@ -96,6 +119,26 @@ class LogAnalytics:
     def table(self, workspace: str, name: str) -> Table:
         """A table of a workspace, made at first sight."""
         return self.workspaces.setdefault(workspace.lower(), {}).setdefault(name, Table())
+
+    def call(self, workspace: str, request: str, at: datetime, **changes: Any) -> None:
+        """Log one call of a model as API Management does: a row of each table, and the messages in pieces.
+
+        `changes` are columns of either table. `llm_arrives`, `gateway_arrives`: minutes after `at` (default 2 and 1),
+        None: that table never has a row. A refusal (ResponseCode 400 and above) has no row in the model log.
+        """
+        llm_arrives, gateway_arrives = changes.pop("llm_arrives", 2), changes.pop("gateway_arrives", 1)
+        common = {"TimeGenerated": at, "CorrelationId": request}
+        llm = {name: changes.get(name, value) for name, value in ANSWERED.items()}
+        gateway = {name: changes.get(name, value) for name, value in FORWARDED.items()}
+        if gateway_arrives is not None:
+            arrived = at + timedelta(minutes=gateway_arrives)
+            self.table(workspace, GATEWAY).add(**common, **gateway, _IngestedAt=arrived)
+        if llm_arrives is not None and gateway["ResponseCode"] < 400:
+            arrived = at + timedelta(minutes=llm_arrives)
+            self.table(workspace, LLM).add(**common, **llm, SequenceNumber=0, _IngestedAt=arrived)
+            for number, messages in enumerate(("RequestMessages", "ResponseMessages"), 1):
+                piece = {"SequenceNumber": number, messages: PROMPT, "DeploymentName": "", "PromptTokens": 0}
+                self.table(workspace, LLM).add(**common, **piece, _IngestedAt=arrived)
 
     def answer(self, call: Call) -> Answer:
         if self.answers:
@@ -130,7 +173,9 @@ class LogAnalytics:
             if limits["earliest"] <= row["TimeGenerated"] < limits["latest"]
             and (name == GATEWAY or row["SequenceNumber"] == 0)
         )
-        rows = [row for request in touched for row in _joined(tables, request, limits, now)]
+        joined = [row for request in touched for row in _joined(tables, request, limits, now)]
+        column = "IngestedAt" if by_arrival else "TimeGenerated"
+        rows = [row for row in joined if first <= row[column] < last]
         return self._cut(query, GATEWAY_COLUMNS, rows)
 
     def _other(self, query: str, timespan: str | None, tables: Mapping[str, Table]) -> Answer:
@@ -143,7 +188,8 @@ class LogAnalytics:
             timespan or "2000-01-01T00:00:00Z/2100-01-01T00:00:00Z"
         ).split("/")
         rows = list(tables[name].window(_instant(limits[0]), _instant(limits[1]), by_arrival=False, now=self.now()))
-        known = {column: _type(row[column]) for row in rows for column in row if not column.startswith("_I")}
+        every = tables[name].rows
+        known = {column: _type(row[column]) for row in every for column in row if not column.startswith("_")}
         projected = re.findall(r"\|\s*project\s+([^|\n]+)", query)
         columns = [column.strip() for column in projected[-1].split(",")] if projected else list(known)
         return self._cut(query, {column: known.get(column, "string") for column in columns}, rows)
@@ -178,7 +224,7 @@ def _joined(tables: Mapping[str, Table], request: str, limits: Mapping[str, date
 
     for llm in [row for row in near(LLM) if row["SequenceNumber"] == 0] or [{}]:
         for gateway in near(GATEWAY) or [{}]:
-            call = re.search(r"/(chat/completions|completions|embeddings|ocr)/?(\?|$)", gateway.get("Url", ""))
+            call = re.search(r"^[^?]*/(chat/completions|completions|embeddings|ocr)/?(\?|$)", gateway.get("Url", ""))
             if llm or (call and gateway["Method"] == "POST"):
                 yield _both(llm, gateway)
 

@@ -27,7 +27,7 @@ SERVER_SECONDS = 180
 TRIES = 6
 LONGEST_WAIT = 900.0
 """Whoever is told to wait longer, in seconds, leaves it to the next collection."""
-BAD_REQUEST, TIMED_OUT, TOO_LARGE = 400, 504, 413
+OK, BAD_REQUEST, TOO_LARGE, TIMED_OUT = 200, 400, 413, 504
 MAX_MESSAGE = 200
 
 Timespan = tuple[datetime, datetime]
@@ -103,13 +103,14 @@ class Logs:
         return Table(columns=columns, rows=rows, size=sum(sizes))
 
     def _meaning(self, error: Exception) -> MonitorError:
-        from azure.core.exceptions import DecodeError, HttpResponseError
+        from azure.core.exceptions import HttpResponseError
 
-        if isinstance(error, DecodeError):
-            return UnreachableError(self._subject, "Log Analytics' answer is not JSON", "try again later")
-        if isinstance(error, HttpResponseError) and error.status_code == BAD_REQUEST:
-            return BadQueryError(self._subject, said(error))
-        if isinstance(error, HttpResponseError) and error.status_code == NOT_FOUND:
+        status = error.status_code if isinstance(error, HttpResponseError) else None
+        if status == OK:
+            return UnreachableError(self._subject, "the answer of Log Analytics is broken", "try again later")
+        if isinstance(error, HttpResponseError) and status == BAD_REQUEST:
+            return BadQueryError(self._subject, reason(error))
+        if status == NOT_FOUND:
             what = f"Azure knows no Log Analytics workspace {self._workspace}"
             return UnreachableError(self._subject, what, "correct workspace_id: the GUID on the workspace's page")
         return meaning(error, self._subject, self._need)
@@ -140,22 +141,20 @@ def _client(session: Session, subject: str) -> "LogsQueryClient":
 
 def _wait(error: Exception, tried: int) -> float | None:
     """Return how long to wait before asking again, None if that would not help."""
-    from azure.core.exceptions import (
-        ClientAuthenticationError,
-        DecodeError,
-        HttpResponseError,
-        ServiceRequestError,
-        ServiceResponseError,
-    )
+    from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 
     backoff = 2.0**tried
-    if isinstance(error, DecodeError | ServiceRequestError | ServiceResponseError):
+    if isinstance(error, ServiceRequestError | ServiceResponseError):
         return backoff
-    if isinstance(error, ClientAuthenticationError) or not isinstance(error, HttpResponseError):
+    # The client hides an answer that was cut off or is no JSON behind the status it began with.
+    if not isinstance(error, HttpResponseError) or not _passes(error.status_code or OK):
         return None
-    status = error.status_code or 0
     wait = max(backoff, _retry_after(error))
-    return wait if (status == THROTTLED or status >= SERVER) and wait <= LONGEST_WAIT else None
+    return wait if wait <= LONGEST_WAIT else None
+
+
+def _passes(status: int) -> bool:
+    return status in (OK, THROTTLED) or status >= SERVER
 
 
 def _retry_after(error: "HttpResponseError") -> float:
@@ -169,7 +168,7 @@ def _seconds(text: str) -> float:
     return float(text) if text.strip().isascii() and text.strip().isdigit() else 0.0
 
 
-def said(error: "HttpResponseError") -> str:
+def reason(error: "HttpResponseError") -> str:
     """Return the innermost message of an error's body on one line: about the query's text, never about rows."""
     try:
         inner: Any = loads(error.response.text())["error"] if error.response is not None else {}

@@ -35,8 +35,8 @@ TOKENS_ELSEWHERE = Ignored("answered: its tokens stand in GatewayLlmLogs")
 REFUSED_BY_GATEWAY = Ignored("refused by the gateway itself")
 CACHED = Ignored("answered from the gateway's cache")
 
-MODEL_CALL = r"/(chat/completions|completions|embeddings|responses|messages|ocr)/?(\?|$)"
-"""How the URL of a call of a model ends; written so that Kusto's and Python's regular expressions agree."""
+MODEL_CALL = r"^[^?]*/(chat/completions|completions|embeddings|responses|messages|ocr)/?(\?|$)"
+"""How the path of a call of a model ends; written so that Kusto's and Python's regular expressions agree."""
 
 CLIENT_ERRORS = range(400, 499)
 """What a gateway answers when it refuses; 499 is a caller who left, whose request may have reached Azure."""
