@@ -13,7 +13,10 @@ from monitor.cli.status import DONE
 from monitor.domain.answer import Column
 from monitor.errors import counted
 
-COSTS = "cost-export"
+COSTS, METRICS = "cost-export", "azure-metrics"
+UNITS = {COSTS: "row", METRICS: "minute"}
+"""What positions count in objects that are no bytes; minutes count from 1970 on."""
+
 COLUMNS = (
     Column("source", "text", "Source"),
     Column("object", "text", "Object"),
@@ -69,7 +72,7 @@ def _list_all(invocation: Invocation, limit: int) -> None:
             "source": one.source,
             "object": one.object,
             "position": one.position,
-            "unit": "row" if one.kind == COSTS else "byte",
+            "unit": UNITS.get(one.kind, "byte"),
             "length": one.length,
             "reason": one.reason,
             "recorded_at": _second(one.recorded_at),
@@ -87,6 +90,10 @@ def _second(instant: datetime) -> str:
 
 def _place(kind: str, position: int) -> str:
     """Say where in its object a record lies; a cost export that cannot be read at all lies at row 0."""
+    if kind == METRICS:
+        from monitor.domain.period import instant_of
+
+        return f"{instant_of(position):%Y-%m-%d %H:%M}"
     if kind != COSTS:
         return f"byte {position:,}"
     return f"row {position:,}" if position else "whole file"

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -171,10 +172,15 @@ class Metrics:
 
     def _data(self, minutes: Mapping[int, int | Decimal], first: int, end: int) -> Iterator[dict[str, Any]]:
         for minute in sorted(minutes) if self.fill == "sparse" else range(first, end):
-            point: dict[str, Any] = {"timeStamp": rfc3339(instant_of(minute))}
+            point: dict[str, Any] = {"timeStamp": _time(minute)}
             if minute in minutes or self.fill == "zero":
                 point["total"] = float(minutes.get(minute, 0))
             yield point
+
+
+@lru_cache(maxsize=100_000)
+def _time(minute: int) -> str:
+    return rfc3339(instant_of(minute))
 
 
 def _splits(filter_: str) -> list[str]:

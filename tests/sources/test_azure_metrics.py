@@ -142,6 +142,13 @@ def test_a_day_too_large_for_one_answer_is_read_in_halves(served: Server, metric
     assert len(happened(read(served, first_days=1))) == 24
 
 
+def test_a_refusal_for_another_reason_than_size_is_told_after_few_requests(served: Server) -> None:
+    served.route("GET", ".*", lambda _: error(400, "BadRequest", "Failed to find metric configuration."))
+    (failed,) = told(read(served))
+    assert "Azure refused the request (BadRequest)" in str(failed)
+    assert len(served.calls) < 10
+
+
 def test_values_without_a_dimension_are_kept(served: Server, metrics: Metrics) -> None:
     metrics.add([point(deployment="__Empty", model="__Empty", requests={"__Empty": 4})])
     assert happened(read(served)) == {(None, None, AT): ((4, 0, 0), 100, 20)}
@@ -273,6 +280,14 @@ def test_accounts_are_found_in_a_scope(served: Server, metrics: Metrics) -> None
     metrics.add([point(), point(account=other), point(account=speech)])
     found = read(served, accounts=(), scope=SUBSCRIPTION)
     assert {one.after.name.rpartition("/")[2] for one in whole_of(found)} == {"team-ai", "other"}
+
+
+def test_an_account_written_in_two_ways_is_read_once(served: Server, metrics: Metrics) -> None:
+    """Pitfall 20: Azure and people write ids in any case."""
+    metrics.add([point()])
+    found = read(served, accounts=(ACCOUNT, ACCOUNT.upper()), scope=SUBSCRIPTION)
+    assert {one.after.object for one in whole_of(found)} == {ACCOUNT.lower()}
+    assert len(found) == len({one.before.position for one in whole_of(found)})
 
 
 def test_an_account_that_cannot_be_read_keeps_no_other_from_being_read(served: Server, metrics: Metrics) -> None:

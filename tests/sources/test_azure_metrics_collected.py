@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from monitor.cli.application import application
+from monitor.cli.invocation import Invocation
 from monitor.collect import collect, collect_range
 from monitor.collect.tally import SourceResult
-from monitor.config.settings import Settings
+from monitor.config.settings import Deployment, Settings
 from monitor.domain.period import Period, day_of, instant_of, minute_number
 from monitor.reporting import run
 from monitor.sources import azure_metrics, files
@@ -36,6 +39,7 @@ class Foundry:
     def __init__(self, engine: sa.Engine, server: Server, folder: Path) -> None:
         self.engine, self.server, self.folder = engine, server, folder
         self.now = NOW
+        self.deployments: list[Deployment] = []
         self.metrics = Metrics(lambda: self.now)
         self.metrics.accounts.append(Account(id=ACCOUNT))
         self.metrics.register(server)
@@ -46,7 +50,8 @@ class Foundry:
     @property
     def settings(self) -> Settings:
         azure = Azure(credential="token", resource_manager=self.server.address)
-        return Settings(folder=self.folder, azure=azure, sources=tuple(self.sources))
+        sources, deployments = tuple(self.sources), tuple(self.deployments)
+        return Settings(folder=self.folder, azure=azure, sources=sources, deployments=deployments)
 
     def uses(self, minute: int = AT, **more: Any) -> None:
         said = {"account": ACCOUNT, "deployment": "large", "model": "Mistral-Large-3", "minute": minute}
@@ -231,6 +236,34 @@ def test_names_with_and_without_a_model_are_one_deployment(foundry: Foundry) -> 
     with reading(foundry.engine) as connection:
         (day,) = connection.execute(sa.select(usage_day.c.requests, usage_day.c.throttled_requests)).all()
     assert tuple(day) == (8, 6)
+
+
+def test_a_deployment_in_the_settings_is_found_by_its_accounts_host(foundry: Foundry) -> None:
+    foundry.deployments = [
+        Deployment(
+            workspace="search-prod",
+            name="Large",
+            model="mistral-large-3",
+            endpoint="https://team-ai.services.ai.azure.com/models",
+        )
+    ]
+    foundry.uses()
+    foundry.good()
+    (spent,) = foundry.ask("daily-spend")
+    assert (spent["workspace"], spent["deployment"]) == ("search-prod", "Large")
+
+
+def test_a_quarantined_value_is_told_with_its_minute(foundry: Foundry, store_url: str) -> None:
+    foundry.uses(input_tokens=Decimal("0.5"))
+    foundry.good()
+    asked = ["--store", store_url, "quarantine", "list"]
+    table, record = (
+        CliRunner().invoke(application, [*asked, *form], obj=Invocation(now=NOW)).stdout
+        for form in ([], ["--format", "json"])
+    )
+    assert "2026-11-23 11:00" in table
+    (row,) = json.loads(record)["rows"]
+    assert (row["unit"], row["position"]) == ("minute", AT)
 
 
 def test_unusable_values_are_quarantined_once_and_counted(foundry: Foundry) -> None:
