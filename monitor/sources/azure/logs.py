@@ -133,7 +133,7 @@ def _client(session: Session, subject: str) -> "LogsQueryClient":
     return LogsQueryClient(
         session.credential,
         endpoint=azure.addresses.log_analytics,
-        authentication_policy=Bearer(session.credential, f"{azure.home.log_analytics}/.default"),
+        authentication_policy=Bearer(session.credential, azure.log_analytics_scope),
         user_agent=AGENT,
         retry_total=0,
     )
