@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,8 @@ from monitor.cli.redaction import redacted
 from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from monitor.domain.answer import Answer, Column, Row
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -77,9 +79,33 @@ def warn(text: str) -> None:
     click.echo("maas-monitor: " + redacted(" ".join(text.split())), err=True)
 
 
+class Watched:
+    """What is shown while sources are read: one bar each, and what it waits for."""
+
+    def __init__(self, bars: "Progress") -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, source: str, size: int) -> None:
+        """Show that so many bytes of a source were read."""
+        self._bars.update(self._task(source), advance=size)
+
+    def waits(self, source: str, seconds: float) -> None:
+        """Show that a source waits for so long, or, by 0, that it works."""
+        text = f"{source}: waits {seconds:.0f} s for Azure" if seconds else source
+        self._bars.update(self._task(source), description=text, refresh=bool(seconds))
+
+    def _task(self, source: str) -> Any:
+        if source not in self._tasks:
+            for done in self._tasks.values():
+                self._bars.stop_task(done)
+            self._tasks[source] = self._bars.add_task(source, total=None)
+        return self._tasks[source]
+
+
 @contextmanager
-def progress() -> Iterator[Callable[[str, int], None] | None]:
-    """Show how much was read of which source; only where stderr is a terminal, else yield None."""
+def progress() -> Iterator[Watched | None]:
+    """Show how much was read of which source, and what it waits for; where stderr is no terminal, yield None."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -95,17 +121,10 @@ def progress() -> Iterator[Callable[[str, int], None] | None]:
 
     shown = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*shown, console=Console(stderr=True, color_system=_colors()), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def advance(source: str, size: int) -> None:
-            if source not in tasks:
-                tasks[source] = bar.add_task(source, total=None)
-            bar.advance(tasks[source], size)
-
-        yield advance
+    with Progress(*shown, console=Console(stderr=True, color_system=_colors()), transient=True) as bars:
+        yield Watched(bars)

@@ -7,12 +7,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from monitor.catalogue import bundled
-from monitor.clock import Clock
+from monitor.clock import Clock, TellingClock
 from monitor.collect.collection import Collection
 from monitor.collect.costs import collect_costs
 from monitor.collect.metered import collect_minutes
 from monitor.collect.resources import collect_resources
-from monitor.collect.tally import Progress, SourceResult, Tally
+from monitor.collect.tally import Progress, SourceResult, Tally, Waiting
 from monitor.collect.usage import collect_usage
 from monitor.config import source_kinds
 from monitor.config.settings import Settings
@@ -116,8 +116,10 @@ def _collect(  # noqa: PLR0913 - what every collection needs
     ensure(engine)
     describe_settings(engine, settings)
     results = []
-    with open_session(engine, settings, now=now, clock=clock or Clock()) as session:
+    waiting = Waiting(progress)
+    with open_session(engine, settings, now=now, clock=TellingClock(clock or Clock(), waiting)) as session:
         for source in sources:
+            waiting.begin(source.name)
             module = source_kinds().get(source.kind)
             one = Collection(
                 engine=engine,

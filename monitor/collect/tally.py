@@ -14,8 +14,32 @@ from monitor.store.progress import Counts
 
 logger = logging.getLogger(__name__)
 
+
 Progress = Callable[[str, int], None]
-"""Told the source and how many bytes of it were just read."""
+"""Told the source and how many bytes of it were just read. If it has a method `waits`, that is told the source and for
+how many seconds it is about to wait for others; 0: it works again, or begins."""
+
+
+class Waiting:
+    """Tells that a source waits: in the log, and to whoever watches the progress."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.source = ""
+        self._watcher: Callable[[str, float], None] | None = getattr(progress, "waits", None)
+
+    def begin(self, source: str) -> None:
+        """From now on it is this source that waits."""
+        self.source = source
+        if self._watcher:
+            self._watcher(source, 0.0)
+
+    def __call__(self, seconds: float) -> None:
+        """Tell that it waits for so long, or, by 0, no longer."""
+        if seconds:
+            said = {"source": self.source, "seconds": round(seconds, 1)}
+            logger.info("%s: waits %.0f s for Azure", self.source, seconds, extra=said)
+        if self._watcher:
+            self._watcher(self.source, seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,7 +121,7 @@ class CostClient:
             seconds = self._wait_after(outcome, patience)
             if seconds is None or patience.ends(seconds):
                 raise self._told(outcome, patience, seconds or 0.0)
-            logger.info("%s: waiting %.0f s for Azure (status %d)", self._subject, seconds, outcome.status)
+            logger.debug("%s: asked to wait %.0f s (status %d)", self._subject, seconds, outcome.status)
             session.clock.sleep(seconds)
             patience.waited += seconds
 
