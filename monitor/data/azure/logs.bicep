@@ -16,7 +16,7 @@
 //# [[source]]
 //# name = "foundry"
 //# kind = "blobs"
-//# path = "https://ACCOUNT.blob.core.windows.net/insights-logs-requestresponse/**/y={year}/m={month}/d={day}/h={hour}/**/PT1H.json"
+//# path = "https://ACCOUNT.blob.core.windows.net/insights-logs-requestresponse/resourceId=/SUBSCRIPTIONS/*/RESOURCEGROUPS/*/PROVIDERS/MICROSOFT.COGNITIVESERVICES/ACCOUNTS/{workspace}/y={year}/m={month}/d={day}/h={hour}/m=*/PT1H.json"
 //# format = "azure-diagnostics"
 
 targetScope = 'resourceGroup'
