@@ -13,7 +13,7 @@ from monitor.sources.azure.refusals import Need, told
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-    from azure.core.rest import HttpResponse
+    from azure.core.rest import HttpRequest, HttpResponse
 
 AGENT = f"maas-monitor/{__version__}"
 MAX_PAGES = 10_000
@@ -69,11 +69,17 @@ class Arm:
         from azure.core.rest import HttpRequest
 
         address = path if path.startswith(("http://", "https://")) else f"{self.address}{path}"
-        if not address.startswith(f"{self.address}/"):
+        return self._sent(HttpRequest(method, address, params=dict(parameters) or None, json=body))
+
+    def send_once(self, request: "HttpRequest") -> "HttpResponse":
+        """Send one request whose address is whole, and never again by itself; raises what azure-core raises."""
+        return self._sent(request, retry_total=0)
+
+    def _sent(self, request: "HttpRequest", **options: Any) -> "HttpResponse":
+        if not request.url.startswith(f"{self.address}/"):
             # A link in an answer decides where the token is sent to: nowhere else.
             raise UnreachableError(self.address, "its answer leads to another host", "check [azure]")
-        request = HttpRequest(method, address, params=dict(parameters) or None, json=body)
-        response: HttpResponse = self._client.send_request(request)
+        response: HttpResponse = self._client.send_request(request, **options)
         return response
 
     def _json(self, method: str, path: str, parameters: Mapping[str, str], body: Any, subject: str, need: Need) -> Any:
