@@ -143,13 +143,14 @@ def test_the_bundled_file_to_start_from_loads(here: Path) -> None:
 def test_the_commented_examples_of_the_bundled_file_load_too(here: Path) -> None:
     lines = (folder("data") / "monitor.toml").read_text("utf-8").splitlines()
     examples = [
-        line.removeprefix("# ") for line in lines if line.startswith(("# [[", "#")) and (" = " in line or "[[" in line)
+        line.removeprefix("# ") for line in lines if line.startswith("# [") or (line[:1] == "#" and " = " in line)
     ]
     settings = read("\n".join(examples))
     assert settings.workspaces
     assert settings.deployments
     assert settings.quotas
     assert settings.prices
+    assert settings.azure.credential == "token"
 
 
 # Paths --------------------------------------------------------------------------------------------------------------
