@@ -1,8 +1,8 @@
 """What Azure charges the tenant, and from when to when each row of it stands in Cost Management.
 
 Usage reaches the biller in blocks of a few hours, 8 to 30 hours late; estimates are renewed every four hours, each time
-anew for the whole period. A block booked on the wrong day is moved later; some days are rated again in the first days of
-the next month; one is refunded.
+anew for the whole period. A block booked on the wrong day is moved later; some days are rated again in the first days
+of the next month; one is refunded.
 """
 
 from collections import defaultdict

@@ -8,11 +8,11 @@ from tests.azure.tenant.shape import REGISTERED, REQUESTS, Deployment, Tenant
 
 
 class Resources:
-    """Keeps a fake Resource Manager in line with the day; pages are short, and the first one is empty."""
+    """Keeps a fake Resource Manager in line with the day."""
 
     def __init__(self, tenant: Tenant, server: Server) -> None:
         self.tenant = tenant
-        self.manager = arm.ResourceManager(subscriptions=[*tenant.queried, tenant.exported], page=3, empty_first=True)
+        self.manager = arm.ResourceManager(subscriptions=[*tenant.queried, tenant.exported], page=10)
         self.manager.register(server)
         self._homes: dict[str, arm.Workspace | arm.Account] = {}
         for one in tenant.deployments:
@@ -22,10 +22,10 @@ class Resources:
         self.manager.accounts = [one for one in self._homes.values() if isinstance(one, arm.Account)]
 
     def at(self, day: date) -> None:
-        """Let Resource Manager list what there is on a day; cases of ids change from day to day, as they do."""
+        """Let Resource Manager list what there is on a day; lists may begin with empty pages, ids shout."""
         there = [one for one in self.tenant.deployments if one.exists(day)]
         manager = self.manager
-        manager.shouting = day.day % 3 == 0
+        manager.shouting, manager.empty_first = day.day % 3 == 0, day.day % 4 == 0
         manager.offers = [self._offer(one, day) for one in self._ever(day) if not one.foundry]
         offers = {one.id: one for one in manager.offers}
         manager.endpoints, manager.deployments = [], []

@@ -204,6 +204,9 @@ class Tenant:
         return fates.get((ws, place), {})
 
 
+SMALL = Tenant(workspaces=4, size=9, days=10, subscriptions=2, first=date(2026, 11, 30))
+"""Ten days with everything in them that happens in forty: a month ends, its bill closes, models retire."""
+
 _MODELS = {
     (0, 0): "ministral-3b",
     (0, 1): "mistral-large-2411",

@@ -115,7 +115,7 @@ class Traffic:
         minute = start // MINUTE_MS + 480 + int(random.random() * 220)
         for offset in range(2 + int(random.random() * 4)):
             at = (minute + offset) * MINUTE_MS
-            if offset == 2 and random.random() < 0.3 or not self._is_busy_hour(at):
+            if (offset == 2 and random.random() < 0.3) or not self._is_busy_hour(at):
                 continue
             yield from self._stormy_minute(deployment, day, at, random)
 
@@ -152,7 +152,7 @@ class Traffic:
             # A bucket filled late, but not so late that the next reading does not look at it again.
             following = self._following(made.at_ms + LATE_BUCKET)
             return replace(made, seen=following)
-        if deployment.log == "apim" and chance > 0.03 or chance > 0.07:
+        if (deployment.log == "apim" and chance > 0.03) or chance > 0.07:
             return made
         if chance < 0.03:
             late = self._following(made.at_ms + int(random.random() * 44 * 3_600_000))

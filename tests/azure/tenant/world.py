@@ -14,8 +14,8 @@ from tests.azure.metrics import Account, Metrics, Point
 from tests.azure.parts import KEY
 from tests.azure.server import Server, serving
 from tests.azure.sessions import TOKEN, SetClock
-from tests.azure.tenant.bills import Bills
 from tests.azure.tenant.billing import cost_rows, exports
+from tests.azure.tenant.bills import Bills
 from tests.azure.tenant.records import SECRET, appended
 from tests.azure.tenant.resources import Resources
 from tests.azure.tenant.shape import REGISTERED, Deployment, Tenant
@@ -171,11 +171,10 @@ class World:
     def settings(self, store: str) -> str:
         """Write the settings by which the tenant is watched: nothing but where its logs and costs are."""
         os.environ[KEY_ENV], os.environ["MONITOR_AZURE_TOKEN"] = KEY, TOKEN
-        container = f"{self.container.url}"
+        container, here = self.container.url, self.server.address
         tables = [
             f'[store]\nurl = "{store}"\nkeep_events_days = 60',
-            f'[azure]\ncredential = "token"\nresource_manager = "{self.server.address}"\n'
-            f'log_analytics = "{self.server.address}"',
+            f'[azure]\ncredential = "token"\nresource_manager = "{here}"\nlog_analytics = "{here}"',
             _source("inventory", "inventory"),
             _source(
                 "responses",
@@ -203,7 +202,7 @@ def _source(name: str, kind: str, **fields: str) -> str:
 
 
 def _backend(deployment: Deployment) -> str:
-    """Where the gateway sends requests; of an account only a path that names the deployment tells whom a refusal is of."""
+    """Where the gateway sends requests: of an account, only a path that names the deployment tells who refused."""
     path = f"openai/deployments/{deployment.name}" if deployment.foundry else "v1"
     return f"https://{deployment.host}/{path}/chat/completions?api-key=canary-key"
 
@@ -214,7 +213,7 @@ def _instant(one: Asked) -> datetime:
 
 @contextmanager
 def world(tenant: Tenant, storage: str) -> Iterator[World]:
-    """Put a tenant into a new container of a storage account at this address, and into servers; until the block ends."""
+    """Put a tenant into a new container of the storage account of this address, and into servers."""
     from azure.storage.blob import ContainerClient
 
     with ExitStack() as stack:
