@@ -174,6 +174,23 @@ def test_an_answer_without_a_table_is_no_answer(server: Server, logs: LogAnalyti
     assert "without a table" in refused(server)
 
 
+@pytest.mark.parametrize(
+    "body", [b"[]", b'"x"', b"{", b'{"tables": 5}', b'{"tables": [{"columns": [], "rows": 1}]}', b""]
+)
+def test_an_answer_of_another_shape_is_said_to_be_broken(server: Server, logs: LogAnalytics, body: bytes) -> None:
+    logs.answers += [Answer(body=body)] * 6
+    assert refused(server) == "gateway: the answer of Log Analytics is broken: try again later"
+
+
+def test_a_row_with_too_few_cells_is_set_aside(server: Server, logs: LogAnalytics) -> None:
+    logs.answers.append(
+        Answer(body={"tables": [{"name": "T", "columns": [{"name": "A", "type": "x"}], "rows": [[], [1]]}]})
+    )
+    (piece, *_) = read(server)
+    assert isinstance(piece, Piece)
+    assert [one.reason for one in piece.parsed.rejected] == ["timegenerated: missing"] * 2
+
+
 def test_who_is_told_to_wait_for_long_leaves_it_to_the_next_collection(server: Server, logs: LogAnalytics) -> None:
     logs.answers.append(refusal(429, "ThrottledError", "no", Retry_After="86400"))
     assert "asked too often" in refused(server)

@@ -6,10 +6,9 @@ It takes an authentication policy of ours, by which plain http is signed on this
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from json import loads
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct, json
 
 from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources.azure.refusals import NOT_FOUND, SERVER, THROTTLED, Need, meaning
@@ -29,6 +28,7 @@ LONGEST_WAIT = 900.0
 """Whoever is told to wait longer, in seconds, leaves it to the next collection."""
 OK, BAD_REQUEST, TOO_LARGE, TIMED_OUT = 200, 400, 413, 504
 MAX_MESSAGE = 200
+BROKEN = "the answer of Log Analytics is broken"
 
 Timespan = tuple[datetime, datetime]
 
@@ -39,6 +39,22 @@ class Table(Struct, frozen=True):
     columns: tuple[str, ...]
     rows: Iterable[Mapping[str, Any]]
     size: int
+
+
+class _Column(Struct):
+    name: str
+
+
+class _Rows(Struct):
+    columns: list[_Column]
+    rows: list[list[Any]]
+
+
+class _Answer(Struct):
+    """A body with status 200: an error beside the tables means that they are a part."""
+
+    tables: list[_Rows] = []
+    error: Any = None
 
 
 class TooMuchError(Exception):
@@ -77,37 +93,50 @@ class Logs:
 
     def _ask(self, query: str, timespan: Timespan | None) -> Table:
         from azure.core.exceptions import HttpResponseError
-        from azure.monitor.query import LogsQueryResult
 
-        sizes: list[int] = []
+        kept: list[bytes] = []
         try:
-            result = self._client.query_workspace(
+            self._client.query_workspace(
                 self._workspace,
                 query,
                 timespan=timespan,
                 server_timeout=SERVER_SECONDS,
                 read_timeout=SERVER_SECONDS + 30,
-                raw_response_hook=lambda response: sizes.append(len(response.http_response.body())),
+                cls=lambda response, _decoded, _headers: _keep(kept, response.http_response.body()),
             )
         except HttpResponseError as error:
             if error.status_code in (TIMED_OUT, TOO_LARGE):
                 raise TooMuchError from None
             raise
-        if not isinstance(result, LogsQueryResult):
+        except ValueError:
+            # An empty body with status 200 is more than the client expects.
+            raise UnreachableError(self._subject, BROKEN, "try again later") from None
+        return self._table(kept[0])
+
+    def _table(self, body: bytes) -> Table:
+        """Read the answer's first table.
+
+        The client would build three objects for every cell, and cut the last digit off times: half of all the work.
+        """
+        try:
+            answer = json.decode(body, type=_Answer)
+        except DecodeError:
+            raise UnreachableError(self._subject, BROKEN, "try again later") from None
+        if answer.error:
             raise TooMuchError
-        if not result.tables:
+        if not answer.tables:
             raise UnreachableError(self._subject, "Log Analytics answers without a table", "try again later")
-        table = result.tables[0]
-        columns = tuple(table.columns)
-        rows = (dict(zip(columns, row, strict=True)) for row in table.rows)
-        return Table(columns=columns, rows=rows, size=sum(sizes))
+        table = answer.tables[0]
+        columns = tuple(column.name for column in table.columns)
+        rows = (dict(zip(columns, row, strict=False)) for row in table.rows)
+        return Table(columns=columns, rows=rows, size=len(body))
 
     def _meaning(self, error: Exception) -> MonitorError:
         from azure.core.exceptions import HttpResponseError
 
         status = error.status_code if isinstance(error, HttpResponseError) else None
         if status == OK:
-            return UnreachableError(self._subject, "the answer of Log Analytics is broken", "try again later")
+            return UnreachableError(self._subject, BROKEN, "try again later")
         if isinstance(error, HttpResponseError) and status == BAD_REQUEST:
             return BadQueryError(self._subject, reason(error))
         if status == NOT_FOUND:
@@ -137,6 +166,12 @@ def _client(session: Session, subject: str) -> "LogsQueryClient":
         user_agent=AGENT,
         retry_total=0,
     )
+
+
+def _keep(kept: list[bytes], body: bytes) -> dict[str, Any]:
+    """Keep the body, and leave the client nothing to work on."""
+    kept.append(body)
+    return {}
 
 
 def _wait(error: Exception, tried: int) -> float | None:
@@ -171,8 +206,8 @@ def _seconds(text: str) -> float:
 def reason(error: "HttpResponseError") -> str:
     """Return the innermost message of an error's body on one line: about the query's text, never about rows."""
     try:
-        inner: Any = loads(error.response.text())["error"] if error.response is not None else {}
-    except (ValueError, KeyError, TypeError):
+        inner: Any = json.decode(error.response.text())["error"] if error.response is not None else {}
+    except (DecodeError, KeyError, TypeError):
         return "no reason given"
     messages = _messages(inner)
     return " ".join(messages[-1].split())[:MAX_MESSAGE] if messages else "no reason given"
