@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, structs
 
@@ -97,6 +97,15 @@ def need(settings: Settings) -> Need:
     return Need(role=ROLES[scope.form], scope=scope.path)
 
 
+def probe(settings: Settings, session: Session) -> Iterator[str]:
+    """Ask for the report of yesterday, and do not wait for it."""
+    yesterday = session.now.astimezone(UTC).date() - timedelta(days=1)
+    asker = _Asker(settings, session)
+    with closing(asker.reports):
+        asker.reports.start(asker.body(Days(first=yesterday, last=yesterday)))
+    yield "Cost Management generates cost details"
+
+
 def pulls(settings: Settings, known: Known, request: Request, session: Session) -> Iterator[CostAnswer | MonitorError]:
     """Have the reports of every month generated that is not closed, or of those of a past period, the oldest first.
 
@@ -164,15 +173,16 @@ class _Asker:
         self._settings, self._session, self.scope = settings, session, scope_named(settings.scope)
         self.reports = CostReports(session, self.scope, subject=settings.name, need=need(settings))
 
+    def body(self, days: Days) -> dict[str, Any]:
+        """Return the body that asks for the report of some days, both inclusive."""
+        period = {"start": days.first.isoformat(), "end": days.last.isoformat()}
+        return {"metric": self._settings.metric, "timePeriod": period}
+
     def answer(self, days: Days) -> CostAnswer:
         """Return what Azure says of a month; a MonitorError if it says nothing that can be kept."""
-        body = {
-            "metric": self._settings.metric,
-            "timePeriod": {"start": days.first.isoformat(), "end": days.last.isoformat()},
-        }
         for _ in range(2):
             asked_at = (self._session.clock.now() - EPOCH) // timedelta(microseconds=1) * 1000
-            report = self.reports.generate(body)
+            report = self.reports.generate(self.body(days))
             try:
                 return self._read(report, _name(self.scope, days), asked_at, days)
             except ExpiredError:

@@ -17,7 +17,7 @@ from monitor.domain.period import Period, day_number, day_of
 from monitor.errors import MonitorError, SettingsError
 from monitor.sources.azure.refusals import MissingRoleError
 from monitor.sources.cost_answer import CostAnswer
-from monitor.sources.cost_details import Settings, pulls
+from monitor.sources.cost_details import Settings, probe, pulls
 from monitor.sources.request import Request
 from monitor.store.charges import billed
 from monitor.store.engine import reading
@@ -363,6 +363,14 @@ def test_a_link_or_place_at_another_host_is_not_followed(azure: CostDetails) -> 
     (told,) = Source(azure.server).collect()
     assert "the report lies outside of Azure Storage" in str(told)
     assert "canary" not in str(told)
+
+
+def test_the_doctor_asks_for_one_day_and_does_not_wait(azure: CostDetails) -> None:
+    source = Source(azure.server)
+    with session(azure.server.address) as here:
+        assert list(probe(source.settings, here)) == ["Cost Management generates cost details"]
+    assert [report.body["timePeriod"] for report in azure.reports] == [{"start": "2026-11-22", "end": "2026-11-22"}]
+    assert len(azure.server.calls) == 1
 
 
 # Into the store ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,10 @@
 """Containers of Azure Storage: as whom they are opened, and where no credential is ever sent."""
 
 import io
+import json
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,8 +36,6 @@ def test_blobs_are_listed_by_prefix_and_read_with_the_account_key(container: "Co
 
 
 def test_a_sas_token_reads_and_never_shows(container: "ContainerClient") -> None:
-    from datetime import UTC, datetime, timedelta
-
     from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
     signature = generate_container_sas(
@@ -122,3 +124,41 @@ def test_a_server_that_keeps_failing_is_waited_for_by_the_clock_and_told() -> No
         assert len(server.calls) == 4
         assert all(TOKEN not in str(call.headers) for call in server.calls)
     assert clock.slept > 2
+
+
+def test_who_runs_us_reads_with_a_token_over_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.storage.blob import ContainerClient
+
+    from tests.azure.parts import secure_azurite
+
+    with secure_azurite(tmp_path) as account:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        with ContainerClient(account, "exports", credential=KEY) as made:
+            made.create_container()
+            made.upload_blob("a.csv", b"one")
+        here = session(environ={"MONITOR_AZURE_TOKEN": bearer(datetime.now(UTC))})
+        with container_client(here, f"{account}/exports/**", None, "exports") as opened:
+            (found,) = opened.list()
+            read = io.BytesIO()
+            opened.download(found, read)
+        assert read.getvalue() == b"one"
+        here = session(environ={"MONITOR_AZURE_TOKEN": bearer(datetime.now(UTC) - timedelta(days=2))})
+        with (
+            container_client(here, f"{account}/exports/**", None, "exports") as opened,
+            pytest.raises(MonitorError) as refused,
+        ):
+            list(opened.list())
+        assert "eyJ" not in str(refused.value)
+
+
+def bearer(now: datetime) -> str:
+    """A token that Azurite takes: it looks at times, audience and issuer, and at no signature."""
+    said = {
+        "nbf": int(now.timestamp()) - 60,
+        "iat": int(now.timestamp()) - 60,
+        "exp": int(now.timestamp()) + 3600,
+        "aud": "https://storage.azure.com",
+        "iss": "https://sts.windows.net/00000000-0000-0000-0000-000000000000/",
+    }
+    parts = [{"alg": "RS256", "typ": "JWT"}, said]
+    return ".".join([*(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "c2ln"])

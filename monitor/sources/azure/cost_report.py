@@ -103,10 +103,14 @@ class CostReports:
         """Close the connections."""
         self._files.close()
 
+    def start(self, body: Mapping[str, Any]) -> "HttpResponse":
+        """Ask for a report and return what Azure says to that; NotOfferedError or another MonitorError."""
+        address = self._session.azure.addresses.resource_manager
+        return self._ask("POST", f"{address}{self._scope.path}{RESOURCE}?api-version={API}", body)
+
     def generate(self, body: Mapping[str, Any]) -> Report:
         """Return the report of a body, once it is done; NotOfferedError, FailedReportError or another MonitorError."""
-        address = self._session.azure.addresses.resource_manager
-        response = self._ask("POST", f"{address}{self._scope.path}{RESOURCE}?api-version={API}", body)
+        response = self.start(body)
         place, waited = "", 0.0
         while response.status_code == ACCEPTED:
             place = response.headers.get("Location") or place
