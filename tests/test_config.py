@@ -449,6 +449,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "columns": ('{ time = "At" }', {"time": "At"}),
     "scope": (f"/subscriptions/{NOBODY}", f"/subscriptions/{NOBODY}"),
     "accounts": (f'["{ACCOUNT}"]', (ACCOUNT,)),
+    "subscriptions": (f'["{NOBODY}"]', (NOBODY,)),
 }
 """Values for fields that only take some; others get one of their type."""
 
@@ -459,6 +460,7 @@ NEEDED: dict[str, str] = {
     "cost-export": 'path = "x"',
     "cost-details": f'scope = "/subscriptions/{NOBODY}"',
     "cost-query": f'scope = "/subscriptions/{NOBODY}"',
+    "inventory": "",
     "azure-metrics": f'accounts = ["{ACCOUNT}"]',
     "log-analytics": f'workspace_id = "{LOGS}"\nquery = "T"\ncolumns = {{ time = "TimeGenerated" }}',
 }
