@@ -100,7 +100,8 @@ def test_an_answer_with_as_many_series_as_asked_for_is_asked_for_again_in_halves
 ) -> None:
     monkeypatch.setattr("monitor.sources.metric_answers.TOP", 4)
     monkeypatch.setattr(azure_metrics, "TOP", 4)
-    metrics.add(point(deployment=f"d{hour}", minute=AT - 60 * hour) for hour in range(10))
+    only_requests = {"input_tokens": None, "output_tokens": None}
+    metrics.add(point(deployment=f"d{hour}", minute=AT - 60 * hour, **only_requests) for hour in range(10))
     assert len(happened(read(served))) == 10
 
 

@@ -173,6 +173,18 @@ def test_a_backfill_adds_what_is_missing_and_moves_no_cursor(foundry: Foundry) -
     foundry.good()
 
 
+def test_a_backfill_before_the_first_reading_leaves_that_to_begin_where_it_should(foundry: Foundry) -> None:
+    foundry.uses()
+    foundry.uses(AT - 1440)
+    period = Period(first=TODAY, last=TODAY)
+    collect_range(
+        foundry.engine, foundry.settings, "foundry", period=period, now=foundry.now, clock=SetClock(foundry.now)
+    )
+    assert set(foundry.minutes()) == {AT}
+    foundry.good()
+    assert set(foundry.minutes()) == {AT, AT - 1440}
+
+
 def test_two_collectors_at_once_count_once(foundry: Foundry) -> None:
     foundry.uses()
     handlers = list(foundry.server.routes)

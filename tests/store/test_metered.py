@@ -124,6 +124,16 @@ def test_tokens_counted_a_minute_later_measure_the_requests_before_them(
     assert stored(filled) == {NOON: (2, 0, 0, 0, 0, 2)}
 
 
+@pytest.mark.parametrize("step", [-1, 1])
+def test_minutes_beside_those_that_are_said_are_judged_by_all_their_neighbours(
+    filled: Filled, metrics: int, large: int, step: int
+) -> None:
+    record(filled, metrics, large, {NOON + step: Said((2, 0, 0), 0, 0), NOON + 2 * step: Said((0, 0, 0), 9, 9)})
+    record(filled, metrics, large, {NOON: Said((1, 0, 0), 0, 0)})
+    assert stored(filled)[NOON + step] == (2, 0, 0, 0, 0, 0)
+    assert stored(filled)[NOON] == (1, 0, 0, 0, 0, 1)
+
+
 def test_other_sources_and_deployments_are_left_alone(filled: Filled, metrics: int, large: int) -> None:
     gateway, small = filled.source("gateway"), filled.deployment("small")
     record(filled, metrics, small, {NOON: BUSY})
