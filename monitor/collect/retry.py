@@ -1,20 +1,23 @@
 """Records in quarantine, read again as this version understands them; what can be read now leaves the quarantine."""
 
+from collections.abc import Callable
 from datetime import datetime
 from io import BufferedReader
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from monitor.clock import Clock
+from monitor.collect import open_session
 from monitor.collect.tally import SourceResult, Tally
 from monitor.collect.usage import settle, store_pieces
 from monitor.config.settings import Settings
 from monitor.describe import describe_settings, registry
 from monitor.domain.stretch import Cursor, Parsed, Piece
-from monitor.sources import files
+from monitor.errors import MonitorError, SettingsError
+from monitor.sources import blobs, files
 from monitor.sources.formats import detect, named
-from monitor.sources.objects import Found, found_at
-from monitor.sources.opening import Decompressed, holds, skip
-from monitor.sources.parse import MAX_RECORD_BYTES, Task, parse_bytes, parse_document
+from monitor.sources.opening import Decompressed, Object, holds, skip
+from monitor.sources.parse import MAX_RECORD_BYTES, ChangedError, Task, parse_bytes, parse_document
 from monitor.sources.reading import Reading
 from monitor.store.engine import reading, writing
 from monitor.store.inventory import Registry
@@ -25,6 +28,9 @@ from monitor.store.quarantine import Waiting, release, waiting
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+KINDS: dict[str, Any] = {files.KIND: files, blobs.KIND: blobs}
+"""The kinds of sources whose records can be read again where they lie."""
+
 
 def retry_quarantine(engine: "Engine", settings: Settings, *, now: datetime) -> list[SourceResult]:
     """Read every record in quarantine again where it lies, if it is still there.
@@ -33,28 +39,38 @@ def retry_quarantine(engine: "Engine", settings: Settings, *, now: datetime) -> 
     """
     ensure(engine)
     describe_settings(engine, settings)
-    with reading(engine) as connection:
-        records = waiting(connection, files.KIND)
     results = []
-    for source in sorted({record.source for record in records}):
-        started = monotonic()
-        tally = Tally(source=source, kind=files.KIND, now=now)
-        set_now, deployments = _settings(settings, source), registry(settings)
-        for record in (one for one in records if one.source == source):
-            _retry(engine, record, set_now, deployments, tally)
-        results.append(tally.result(monotonic() - started))
+    with open_session(engine, settings, now=now, clock=Clock()) as session:
+        for kind, module in KINDS.items():
+            with reading(engine) as connection:
+                records = waiting(connection, kind)
+            for source in sorted({record.source for record in records}):
+                tally = Tally(source=source, kind=kind, now=now)
+                started = monotonic()
+                try:
+                    said = _settings(settings, source, kind)
+                    with module.lying(said, session) as at:
+                        deployments = registry(settings)
+                        for record in (one for one in records if one.source == source):
+                            _retry(engine, record, _parse(record, said, at), deployments, tally)
+                except MonitorError as error:
+                    tally.errors.append(error)
+                results.append(tally.result(monotonic() - started))
     settle(engine)
     return results
 
 
-def _settings(settings: Settings, source: str) -> files.Settings:
-    """What the settings say of a source now; an import has none."""
-    said = [one for one in settings.sources if one.name == source and one.kind == files.KIND]
+def _settings(settings: Settings, source: str, kind: str) -> Any:
+    """What the settings say of a source now; an import has none, and its files lie where they did."""
+    said = [one for one in settings.sources if one.name == source and one.kind == kind]
+    if not said and kind != files.KIND:
+        raise SettingsError(
+            source, "has records in quarantine and is not in the settings", "put it back to have them read"
+        )
     return said[0] if said else files.Settings(name=source, kind=files.KIND, path="")
 
 
-def _retry(engine: "Engine", record: Waiting, source: files.Settings, registry_: Registry, tally: Tally) -> None:
-    parsed = _parse(record, source)
+def _retry(engine: "Engine", record: Waiting, parsed: Parsed | None, registry_: Registry, tally: Tally) -> None:
     if parsed is None or parsed.rejected or not parsed.read:
         tally.add(Counts(read=1, quarantined=1), {})
         return
@@ -69,19 +85,19 @@ def _retry(engine: "Engine", record: Waiting, source: files.Settings, registry_:
     tally.add(counts, ignored)
 
 
-def _parse(record: Waiting, source: files.Settings) -> Parsed | None:
+def _parse(record: Waiting, source: files.Settings | blobs.Settings, at: Callable[[str], Object]) -> Parsed | None:
     """Decode one record where it lies.
 
     None if it is no longer there, is longer than any record may be, or nothing is known to read it by.
     """
     try:
-        found = found_at(record.name)
+        found = at(record.name)
         if record.length > MAX_RECORD_BYTES or not _same_life(record, found):
             return None
         with BufferedReader(Decompressed(found)) as stream:
             skip(stream, record.position)
             data = stream.read(record.length)
-    except OSError:
+    except (OSError, ChangedError):
         return None
     format_ = source.format if source.format != "auto" else _recognised(record, data)
     if len(data) < record.length or not format_:
@@ -112,8 +128,8 @@ def _cursor(record: Waiting) -> Cursor:
     )
 
 
-def _same_life(record: Waiting, found: Found) -> bool:
-    """Whether the file still holds what was read of it, and is not another one under the old name."""
+def _same_life(record: Waiting, found: Object) -> bool:
+    """Whether the object still holds what was read of it, and is not another one under the old name."""
     return record.read_to == 0 or holds(found, _cursor(record))
 
 

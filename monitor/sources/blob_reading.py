@@ -23,7 +23,7 @@ MOST_CHANGES = 8
 NO_SUCH_RANGE = 416
 
 
-class GoneError(Exception):
+class GoneError(FileNotFoundError):
     """The blob was deleted after it was listed."""
 
 

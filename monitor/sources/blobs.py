@@ -10,7 +10,7 @@ more than `late_hours` ago and in which nothing was found to read: all of it was
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -100,6 +100,20 @@ def read(settings: Settings, cursors: Cursors, request: Request, session: Sessio
 def probe(settings: Settings, session: Session) -> Iterator[str]:
     """Ask for the first blobs."""
     yield from reached(session, settings.path, settings.credential_env, settings.name)
+
+
+@contextmanager
+def lying(settings: Settings, session: Session) -> Iterator[Callable[[str], Blob]]:
+    """Give the way to the source's blobs by the names of their cursors; GoneError where none can be read."""
+    with container_client(session, settings.path, settings.credential_env, settings.name) as container:
+
+        def found(name: str) -> Blob:
+            listed = container.find(name.removeprefix(f"{container.path.container}/"))
+            if listed is None or listed.unreadable:
+                raise GoneError(name)
+            return Blob(container, listed)
+
+        yield found
 
 
 Fresh = tuple[Blob, Cursor, str]

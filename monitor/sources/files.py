@@ -6,9 +6,9 @@ them, in worker processes where that pays; 6 hand on every piece with the cursor
 (monitor.sources.chain); 7 repeat. Memory stays flat whatever the size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from msgspec import Struct, structs
@@ -17,7 +17,7 @@ from monitor.domain.stretch import Cursor, Piece
 from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources.chain import WORTH_WORKERS_BYTES, Here, Opened, Pool, Started, calls, in_order, processors
 from monitor.sources.formats import named
-from monitor.sources.objects import Found, Known, find, unreadable
+from monitor.sources.objects import Found, Known, find, found_at, unreadable
 from monitor.sources.parse import parse_range
 from monitor.sources.request import Cursors, Request
 from monitor.sources.session import Session
@@ -72,6 +72,12 @@ def read(
             yield from in_order(_started(settings, fresh, request, pool))
     except BrokenExecutor:
         yield UnreachableError(settings.name, "the system ended a worker process", "is there enough memory?")
+
+
+@contextmanager
+def lying(_settings: Settings, _session: Session) -> Iterator[Callable[[str], Found]]:
+    """Give the way to the source's files by their names; OSError where none lies."""
+    yield found_at
 
 
 def _storable(name: str) -> bool:

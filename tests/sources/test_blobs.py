@@ -15,6 +15,7 @@ from msgspec import structs
 
 from monitor.clock import Clock
 from monitor.collect import collect, collect_range
+from monitor.collect.retry import retry_quarantine
 from monitor.config.settings import Settings, Store
 from monitor.domain.period import Period
 from monitor.domain.stretch import Cursor
@@ -183,7 +184,8 @@ def test_a_blob_replaced_between_two_ranges_mixes_nothing(
     first = reader.prompts()
     assert first == list(range(1, len(first) + 1))
     assert reader.prompts() == list(range(201, 301))
-    assert reader.errors == reader.reasons() == []
+    assert reader.errors == []
+    assert reader.reasons() == []
 
 
 def test_a_blob_deleted_since_it_was_listed_is_passed_over(container: "ContainerClient", proxy: StorageProxy) -> None:
@@ -263,7 +265,8 @@ def test_archived_blobs_are_counted_as_ignored_once_and_read_when_they_are_rehyd
     reasons = [one.ignored for one in parsed if one.ignored]
     assert reasons == [{"the blob is in the archive tier": 1}] * 2
     assert sum(one.read for one in parsed) == 3
-    assert reader.read() == reader.errors == []
+    assert reader.read() == []
+    assert reader.errors == []
     container.set_standard_blob_tier_blobs("Hot", "a.jsonl")
     assert reader.prompts() == [1]
 
@@ -511,3 +514,22 @@ def test_a_recorded_resource_log_reads_from_azure_as_from_a_file(
     other = structs.replace(of_files(recorded).sources[0], name="file")
     (from_file,) = collect(engine, structs.replace(of_files(recorded), sources=(other,)), now=NOW)
     assert (from_file.read, from_file.stored) == (25, result.stored)
+
+
+def test_what_was_quarantined_of_a_blob_is_read_again_where_it_lies(
+    container: "ContainerClient", engine: sa.Engine, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_IN, KEY)
+    for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl"):
+        content = records(range(1, 6))
+        container.upload_blob(name, gzip.compress(content) if name.endswith(".gz") else content)
+    path = f"{address(container)}/*.jsonl*"
+    (result,) = collect(engine, settings(path, store_url, format="litellm"), now=NOW)
+    assert (result.read, result.quarantined) == (15, 15)
+    container.delete_blob("c.jsonl")
+    (again,) = retry_quarantine(engine, settings(path, store_url, format="response-log"), now=NOW)
+    assert (again.kind, again.stored, again.duplicates, again.quarantined) == ("blobs", 5, 5, 5)
+    assert totals(engine) == expected(range(1, 6))
+    monkeypatch.delenv(KEY_IN)
+    (refused,) = retry_quarantine(engine, settings(path, store_url), now=NOW)
+    assert [one.what for one in refused.errors] == [f"${KEY_IN} is not set"]
