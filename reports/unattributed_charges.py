@@ -1,7 +1,7 @@
 """Unattributed charges: what was billed and fits no deployment, by UTC day, resource and meter.
 
-They are in no other report's rows. `charges map` tells whose a resource is; from then on its charges count there, those
-of past days too.
+They are in no other report's rows. `why` says what is known of whose they are; `charges map` tells whose a resource is,
+and from then on its charges count there, those of past days too.
 """
 
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ COLUMNS = (
     Column("billed_cost", "money", "Billed", summed=True),
     Column("currency", "text", "Cur."),
     Column("charges", "count", "Charges", summed=True),
+    Column("why", "text", "Why"),
 )
 
 
@@ -39,6 +40,7 @@ def answer(connection: "Connection", question: Question) -> Found:
             one.cost,
             one.currency,
             one.charges,
+            one.why or "nobody named it",
         )
         for one in unattributed_days(connection, first, last, question.as_of)
     ]

@@ -450,6 +450,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "scope": (f"/subscriptions/{NOBODY}", f"/subscriptions/{NOBODY}"),
     "accounts": (f'["{ACCOUNT}"]', (ACCOUNT,)),
     "subscriptions": (f'["{NOBODY}"]', (NOBODY,)),
+    "resource_groups": ('["rg-ml"]', ("rg-ml",)),
 }
 """Values for fields that only take some; others get one of their type."""
 

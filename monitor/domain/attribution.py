@@ -161,7 +161,7 @@ class Claims:
             for one in self._of_subscription(charged)
             if ACCOUNTS in one.home.resource_id and one.model == charged.model != ""
         ]
-        homes = {one.home.resource_id: one.home for one in [*plans, *rivals]}
+        homes = {one.resource_id: one for one in [plan.home for plan in plans] + [rival.home for rival in rivals]}
         why = f"plan {plan}"
         if len(homes) > 1:
             group = group_of(charged.resource_id)

@@ -52,7 +52,10 @@ def unattributed(connection: "Connection", first: int, last: int, as_of: datetim
 
 
 class UnattributedDay(NamedTuple):
-    """What a resource of nobody's was billed for one meter on a UTC day; the quantity in single units, if known."""
+    """What a resource of nobody's was billed for one meter on a UTC day; the quantity in single units, if known.
+
+    `why` it is nobody's, where more is known than that nobody named it.
+    """
 
     day: int
     resource_id: str
@@ -62,12 +65,13 @@ class UnattributedDay(NamedTuple):
     cost: Decimal
     charges: int
     quantity: Decimal | None
+    why: str | None
 
 
 def unattributed_days(connection: "Connection", first: int, last: int, as_of: datetime | None) -> list[UnattributedDay]:
     """Return the charges that fit no deployment, by UTC day, resource, meter, model and currency."""
     by_resource = (charge.c.charge_period_start, charged_resource.c.resource_id)
-    keys = (*by_resource, charge.c.model, charge.c.meter, charge.c.billing_currency)
+    keys = (*by_resource, charge.c.model, charge.c.meter, charge.c.billing_currency, charged_resource.c.attribution)
     asked = (
         _charged(keys, first, last, as_of)
         .add_columns(_QUANTITY)
@@ -84,8 +88,9 @@ def unattributed_days(connection: "Connection", first: int, last: int, as_of: da
             cost=joined(*costs),
             charges=charges,
             quantity=quantity_of(quantity),
+            why=why,
         )
-        for day, resource_id, model, meter, currency, *costs, charges, quantity in connection.execute(asked)
+        for day, resource_id, model, meter, currency, why, *costs, charges, quantity in connection.execute(asked)
     ]
 
 

@@ -26,6 +26,12 @@ def charged_like(connection: "Connection", name: str) -> str:
     return meant[0]
 
 
+def models_charged(connection: "Connection", resource_id: str) -> list[str]:
+    """Return the models that a resource is billed for, '' where its charges name none."""
+    asked = sa.select(charged_resource.c.model).where(charged_resource.c.resource_id == resource_id)
+    return list(connection.scalars(asked.order_by(charged_resource.c.model)))
+
+
 def deployment_named(connection: "Connection", workspace_name: str, name: str) -> int:
     """Return the number of a deployment, the latest to bear the name; UnknownNameError if there is none."""
     rows = connection.execute(

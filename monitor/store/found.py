@@ -1,8 +1,8 @@
 """What inventory found, as workspaces, deployments and quotas: it meets the rows that settings and records have made.
 
 A deployment that Azure has, or had, is the row: 1 that the settings describe at its endpoint or by its name; 2 that it
-was before; 3 that records alone have made at its endpoint, if it is one; 4 of its workspace, name, region and model; 5 a
-new one. An endpoint that was deleted and made again with its name, region and model goes on as the same deployment,
+was before; 3 that records alone have made at its endpoint, if it is one; 4 of its workspace, name, region and model; 5
+a new one. An endpoint that was deleted and made again with its name, region and model goes on as the same deployment,
 for its charges do; with another model it is another. Nothing is ever removed: what has disappeared bills for a while.
 """
 
@@ -66,13 +66,18 @@ class Life(Struct, frozen=True, kw_only=True):
         return last.seen_until is None, last.seen_until or last.seen_from
 
 
+def linked(connection: "Connection") -> dict[tuple[str, str], int]:
+    """Return the number of the deployment that each resource is, by its id and what Azure calls its model."""
+    rows = connection.execute(sa.select(deployment_resource))
+    return {(row.resource_id, row.model): int(row.deployment_id) for row in rows}
+
+
 def settle_inventory(connection: "Connection", canonical: Canonical, limits: Callable[[str], Limits]) -> None:
     """Bring workspaces, deployments and their quotas in line with what inventory knows; a repeat changes nothing."""
     known = states(connection)
     if not known:
         return
-    names = home_names(known)
-    _describe_homes(connection, known, names)
+    names = _as_written(connection, home_names(known))
     rows = _rows(connection)
     lived: dict[int, list[Life]] = defaultdict(list)
     links = _Links(connection)
@@ -84,6 +89,7 @@ def settle_inventory(connection: "Connection", canonical: Canonical, limits: Cal
         _fill_in(connection, rows, row, max(lived[row.id], key=lambda life: life.latest))
         seen = [state for life in lived[row.id] for state in life.states]
         _set_quotas(connection, row.id, _quotas(seen, limits(row.model)))
+    _describe_homes(connection, known, names)
 
 
 class _Links:
@@ -91,14 +97,13 @@ class _Links:
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        rows = connection.execute(sa.select(deployment_resource))
-        self._numbers = {(row.resource_id, row.model): int(row.deployment_id) for row in rows}
+        self._numbers = linked(connection)
 
     def of(self, life: Life) -> int | None:
         """Return the row that a life was linked to."""
         return next((self._numbers[key] for key in life.keys if key in self._numbers), None)
 
-    def linked(self) -> set[int]:
+    def all(self) -> set[int]:
         """Return all rows that are linked to anything."""
         return set(self._numbers.values())
 
@@ -113,12 +118,17 @@ class _Links:
                 self._connection.execute(sa.insert(deployment_resource).values(**values))
 
 
+def _as_written(connection: "Connection", names: dict[str, str]) -> dict[str, str]:
+    """Return names of homes as workspaces here are written: logs and metrics have lower-case ones from hosts."""
+    written = {name.lower(): name for name in connection.scalars(sa.select(workspace.c.name))}
+    return {home: written.get(name.lower(), name) for home, name in names.items()}
+
+
 def _describe_homes(connection: "Connection", known: Sequence[State], names: dict[str, str]) -> None:
     regions = {one.resource.resource_id: one.resource.region for one in known}
     for home, name in names.items():
-        number = workspace_number(connection, name, INVENTORY)
-        here = sa.and_(workspace.c.id == number, workspace.c.region.is_(None))
         if regions.get(home):
+            here = sa.and_(workspace.c.name == name, workspace.c.region.is_(None))
             connection.execute(sa.update(workspace).where(here).values(region=regions[home]))
 
 
@@ -161,7 +171,7 @@ def _matching(rows: Iterable[Row], life: Life, links: "_Links") -> Row | None:
     own = [row for row in others if row.id == links.of(life)]
     if own:
         return own[0]
-    logged = [row for row in others if row.id not in links.linked() and _is_at(row, life)]
+    logged = [row for row in others if row.id not in links.all() and _is_at(row, life)]
     if len(logged) == 1:
         return logged[0]
     named = [row for row in others if _bears_name(row, life)]
@@ -202,7 +212,7 @@ def _made(connection: "Connection", rows: list[Row], life: Life) -> Row:
         "resource_id": life.resource.resource_id,
         "recorded_from": INVENTORY,
     }
-    home = workspace_number(connection, life.home)
+    home = workspace_number(connection, life.home, INVENTORY)
     made = connection.execute(sa.insert(deployment).values(workspace_id=home, **values))
     number = int(made.inserted_primary_key[0])  # type: ignore[index]
     row = Row(id=number, workspace=life.home, **values)  # type: ignore[arg-type]
@@ -228,7 +238,7 @@ def _fill_in(connection: "Connection", rows: Iterable[Row], row: Row, life: Life
     for name, value in changes.items():
         setattr(row, name, value)
     if "workspace" in changes:
-        changes["workspace_id"] = workspace_number(connection, changes.pop("workspace"))
+        changes["workspace_id"] = workspace_number(connection, changes.pop("workspace"), INVENTORY)
     if changes:
         connection.execute(sa.update(deployment).where(deployment.c.id == row.id).values(**changes))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 from msgspec import json, structs
 
-from monitor.domain.inventory import Kind, Listing, Resource, State
+from monitor.domain.inventory import DEPLOYED, Kind, Listing, Resource, State
 from monitor.store.tables import azure_resource
 
 if TYPE_CHECKING:
@@ -132,3 +132,13 @@ def _attributes(one: Resource) -> str:
         if name not in OWN_COLUMNS and value != getattr(default, name)
     }
     return json.encode(said, order="sorted").decode()
+
+
+def lives(connection: "Connection", as_of: datetime | None = None) -> list[State]:
+    """Return each deployment with each of its models as it last was, and its whole life, by id and time."""
+    found: dict[tuple[str, str], State] = {}
+    for one in states(connection, as_of):
+        if one.resource.kind in DEPLOYED:
+            key = one.resource.resource_id, one.resource.model
+            found[key] = one._replace(seen_from=found[key].seen_from) if key in found else one
+    return list(found.values())

@@ -116,7 +116,8 @@ class Saas:
 
     @property
     def id(self) -> str:
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/Microsoft.SaaS/resources/{self.name}"
+        group = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+        return f"{group}/providers/Microsoft.SaaS/resources/{self.name}"
 
 
 @dataclass(kw_only=True)

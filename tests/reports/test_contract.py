@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from monitor.domain.period import Period
 from monitor.errors import UnknownNameError
 from monitor.reporting import frame, reports, run
 from monitor.reporting.presenting import formats, render
+from monitor.store import tables
 from tests.store.filled import NOW, Filled, at
 
 MONTH = Period(first=date(2026, 11, 1), last=date(2026, 11, 30))
@@ -34,6 +35,8 @@ COLUMNS = {
     "estimated_cost billed_cost difference usage_difference_cost price_difference_cost unexplained_cost state",
     "coverage": "day workspace deployment model logged_tokens metered_tokens billed_tokens coverage metered_coverage "
     "unmeasured_requests state",
+    "inventory": "workspace deployment model region endpoint kind state tokens_per_minute_limit "
+    "requests_per_minute_limit seen_from seen_until finding",
     "sources": "source kind read stored duplicates ignored quarantined objects bytes known_up_to collected_at state "
     "note",
 }
@@ -119,7 +122,17 @@ def busy(engine: sa.Engine, folder: Path) -> Filled:
     filled.minutes(gateway, large, [{**minute, "throttled_requests": 1, "longest_retry_after_ms": 1_500}])
     filled.charge(large, date(2026, 3, 10), "0.5", consumed_quantity=1_000_000_000)
     filled.charge(None, date(2026, 3, 10), "1.25")
+    _deployed(filled, gateway, large)
     return filled
+
+
+def _deployed(filled: Filled, source: int, deployment: int) -> None:
+    """Let Azure have an endpoint."""
+    said = {"resource_id": "/w/serverlessendpoints/large", "name": "large", "parent": "/w", "region": "eastus2"}
+    more = {"kind": "serverless endpoint", "attributes": '{"model": "Codestral-2501", "state": "Suspended"}'}
+    filled.add(tables.azure_resource, **said, **more, source_id=source, recorded_at=datetime(2026, 3, 1, tzinfo=UTC))
+    linked = {"resource_id": said["resource_id"], "model": "Codestral-2501", "deployment_id": deployment}
+    filled.add(tables.deployment_resource, **linked)
 
 
 def test_an_answer_is_a_data_frame_with_exact_money_and_unknown_counts(engine: sa.Engine, tmp_path: Path) -> None:

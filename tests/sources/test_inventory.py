@@ -1,6 +1,8 @@
 """The source of kind `inventory`: every list that Azure gives, whole or in part, and none that it does not give."""
 
+import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from monitor.errors import MonitorError
 from monitor.sources import inventory
 from monitor.sources.request import Request
 from tests.azure.arm import SUBSCRIPTION, Account, Deployment, Endpoint, Offer, ResourceManager, Saas, Workspace
-from tests.azure.server import Server, serving
+from tests.azure.server import Answer, Call, Server, serving
 from tests.azure.sessions import TOKEN, session
 
 LARGE = "azureml://registries/azureml-mistral/models/Mistral-large-2407"
@@ -217,16 +219,12 @@ def test_settings_that_cannot_be_meant_are_refused(field: str) -> None:
 
 
 def test_the_official_examples_are_read(server: Server, shared_data: Path) -> None:
-    import json
-
     spec = shared_data / "azure-spec"
     sub = f"/subscriptions/{SUBSCRIPTION}"
 
     def example(path: str) -> Any:
         body = json.loads((spec / path).read_text())["responses"]["200"]["body"]
         return {**body, "nextLink": None}
-
-    from tests.azure.server import Answer
 
     ml = "machinelearningservices-2024-04-01/Workspace"
     for path, body in (
@@ -238,10 +236,14 @@ def test_the_official_examples_are_read(server: Server, shared_data: Path) -> No
             example("cognitiveservices-2021-04-30/ListAccountsBySubscription.json"),
         ),
     ):
-        server.route("GET", path, lambda _call, body=body: Answer(body=body))
+        server.route("GET", path, partial(_answered, body))
     graph = example("resourcegraph-2021-03-01/ResourcesBasicQuery.json")
-    server.route("POST", ".*/resources", lambda _call: Answer(body=graph))
+    server.route("POST", ".*/resources", partial(_answered, graph))
     found = answers(server, subscriptions=(SUBSCRIPTION,))
     assert errors(found) == []
     assert [one.name for one in of_kind(found, Kind.WORKSPACE)] == ["testworkspace", "testworkspace"]
     assert of_kind(found, Kind.SAAS) == []
+
+
+def _answered(body: Any, _call: Call) -> Answer:
+    return Answer(body=body)
