@@ -36,14 +36,14 @@ LLM_TABLE, GATEWAY_TABLE = "ApiManagementGatewayLlmLog", "ApiManagementGatewayLo
 _GATEWAY = """\
 let asked_from = datetime({first});
 let asked_to = datetime({last});
-let earliest = datetime({earliest});
-let latest = datetime({latest});
+let begun_after = datetime({earliest});
+let begun_before = datetime({latest});
 let llm = {llm_table}
-| where TimeGenerated >= earliest and TimeGenerated < latest and SequenceNumber == 0
+| where TimeGenerated >= begun_after and TimeGenerated < begun_before and SequenceNumber == 0
 | project CorrelationId, LlmTime = TimeGenerated, LlmIngested = ingestion_time(), DeploymentName, ModelName,
     PromptTokens, CompletionTokens, TotalTokens;
 let gateway = {gateway_table}
-| where TimeGenerated >= earliest and TimeGenerated < latest and isnotempty(CorrelationId)
+| where TimeGenerated >= begun_after and TimeGenerated < begun_before and isnotempty(CorrelationId)
 | project CorrelationId, GatewayTime = TimeGenerated, GatewayIngested = ingestion_time(),
     IsModelCall = Method == "POST"
         and Url matches regex @"(?i){model_call}",

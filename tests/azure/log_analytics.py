@@ -170,7 +170,7 @@ class LogAnalytics:
             row["CorrelationId"]
             for name in (LLM, GATEWAY)
             for row in tables[name].window(first, last, by_arrival=by_arrival, now=now)
-            if limits["earliest"] <= row["TimeGenerated"] < limits["latest"]
+            if limits["begun_after"] <= row["TimeGenerated"] < limits["begun_before"]
             and (name == GATEWAY or row["SequenceNumber"] == 0)
         )
         joined = [row for request in touched for row in _joined(tables, request, limits, now)]
@@ -219,7 +219,7 @@ def _joined(tables: Mapping[str, Table], request: str, limits: Mapping[str, date
         return [
             row
             for row in tables[name].of(request, now)
-            if limits["earliest"] <= row["TimeGenerated"] < limits["latest"]
+            if limits["begun_after"] <= row["TimeGenerated"] < limits["begun_before"]
         ]
 
     for llm in [row for row in near(LLM) if row["SequenceNumber"] == 0] or [{}]:
