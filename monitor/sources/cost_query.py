@@ -106,16 +106,8 @@ def need(settings: Settings) -> Need:
 def probe(settings: Settings, session: Session) -> Iterator[str]:
     """Ask for one day's charges, by the query that is refused last."""
     yesterday = session.now.astimezone(UTC).date() - timedelta(days=1)
-    body = charges_body(Days(first=yesterday, last=yesterday), GROUPINGS[-1], models_only=False)
-    client = CostClient(
-        session,
-        scope_named(settings.scope),
-        subject=settings.name,
-        need=need(settings),
-        requests_per_minute=settings.requests_per_minute,
-    )
-    with closing(client):
-        client.ask(body)
+    with closing(_Asker(settings, {}, session)) as asker:
+        asker.ask(Days(first=yesterday, last=yesterday), GROUPINGS[-1])
     yield "Cost Management answers"
 
 
@@ -176,6 +168,11 @@ class _Asker:
         )
         yield from answers(query, table, self._session.catalogue)
 
+    def ask(self, days: Days, grouping: Grouping) -> Table:
+        """Return the answer to one query, as it is."""
+        body = charges_body(days, grouping, models_only=self._models_only)
+        return table_of(self._client.ask(body), self._settings.name)
+
     def _best(self, days: Days) -> tuple[Table, Grouping]:
         """Return the answer to the best query that Azure takes, and remember which it is."""
         for place in range(self._grouping, len(GROUPINGS)):
@@ -193,8 +190,7 @@ class _Asker:
 
     def _whole(self, days: Days, grouping: Grouping) -> Table:
         """Return all rows of some days, though Azure may cut an answer off and not say so (azure.md, 1.2)."""
-        name = self._settings.name
-        table = table_of(self._client.ask(charges_body(days, grouping, models_only=self._models_only)), name)
+        name, table = self._settings.name, self.ask(days, grouping)
         if days.first == days.last:
             if table.cut:
                 what = f"Azure's answer for {days.first} ends after {len(table.rows):,} rows, which may not be all"

@@ -480,3 +480,18 @@ def test_waiting_is_done_by_the_session_s_clock(costs: CostManagement) -> None:
     answers, errors = pull(costs, using=session(costs.server.address, clock=clock))
     assert (len(answers[0].charges), errors) == (20, [])
     assert clock.slept > 60
+
+
+def test_the_doctor_s_probe_is_one_request_that_every_scope_takes(costs: CostManagement) -> None:
+    costs.groups, costs.most_groupings = {ACCOUNT.lower(): {ONE}}, 2
+    for scope in (SCOPE, ACCOUNT):
+        costs.asked.clear()
+        with session(costs.server.address) as opened:
+            assert list(cost_query.probe(settings(scope), opened)) == ["Cost Management answers"]
+        assert asked(costs) == [("2026-11-22", "2026-11-22")]
+
+
+def test_pitfall_19_what_azure_has_forgotten_is_billed_late_all_the_same(costs: CostManagement) -> None:
+    costs.rows = [row(resource_id=saas("Mistral-large-retired"), meter=f"Mistral Large (2402) - plan - {INPUT[-29:]}")]
+    (found,) = charges(costs)
+    assert found.resource_id.endswith("mistral-large-retired")
