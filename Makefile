@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 export PYTHON UV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types lock bench clean
+.PHONY: help demo demo-azure test lint types lock bench clean
 
 help:  ## Say what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo-ready  ## Run the main job on sample logs and costs: a week of spend, quota and throttling
 	@$(BIN)/maas-monitor demo --keep demo
+
+demo-azure: $(VENV)/test-ready  ## Live 40 days of a tenant of 60 deployments on servers that behave like Azure's
+	@.ci/node/install
+	@$(BIN)/python -m tests.azure.tenant
 
 test: $(VENV)/test-ready  ## Run the tests; whatever needs a part that is not installed is skipped, and says so
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -r s

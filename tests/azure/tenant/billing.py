@@ -61,7 +61,7 @@ def _row(deployment: Deployment, one: Booking) -> CostRow:
 def _others(tenant: Tenant, subscription: str, at: datetime) -> Iterator[CostRow]:
     """Yield what else a subscription pays for: nothing of ours."""
     for number in range((at.date() - tenant.first).days):
-        bought = {
+        bought: dict[str, Any] = {
             "day": tenant.first + timedelta(days=number),
             "subscription": subscription,
             "resource_group": "rg-other",

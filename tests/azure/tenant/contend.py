@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from monitor.clock import Clock
 from monitor.collect import collect
@@ -23,7 +24,7 @@ from monitor.domain.period import day_number
 from monitor.store import migrate
 from monitor.store.charges import billed
 from monitor.store.engine import open_engine, reading
-from tests.azure.cost_management import CostManagement
+from tests.azure.cost_management import CostManagement, too_many
 from tests.azure.server import Server, serving
 from tests.azure.sessions import TOKEN
 from tests.azure.tenant.billing import cost_rows
@@ -31,12 +32,20 @@ from tests.azure.tenant.bills import Bills
 from tests.azure.tenant.shape import Tenant
 from tests.azure.tenant.traffic import Traffic
 
-SPEED = 60
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+SPEED = 20
 """Simulated seconds in a real one."""
 BEGINS = datetime(2026, 12, 3, 9, 0, tzinfo=UTC)
 """Two months are open then, so that every collection asks each scope twice."""
-PORTAL = 55
-"""Units that somebody in Cost Analysis has just used up: for a minute little is left, which only refusals tell."""
+RATE = "x-ms-ratelimit-microsoft.costmanagement"
+REFUSED = {
+    30: {f"{RATE}-qpu-retry-after": "25", f"{RATE}-entity-retry-after": "5"},
+    100: {f"{RATE}-tenant-retry-after": "40"},
+    101: {f"{RATE}-clienttype-retry-after": "9"},
+}
+"""Which requests are refused because others ask too, in the portal or elsewhere, and for how long."""
 
 
 class FastClock(Clock):
@@ -54,17 +63,30 @@ class FastClock(Clock):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What one process does: collect everything so often. `started`: reading of the steady clock at `begins`."""
+    """What one process does: collect everything so often, beginning with the source at `place`.
+
+    `started`: reading of the steady clock at `begins`.
+    """
 
     config: str
     begins: str
     started: float
     speed: float
     rounds: int
+    place: int = 0
 
     @property
     def clock(self) -> FastClock:
         return FastClock(datetime.fromisoformat(self.begins), self.started, self.speed)
+
+
+@dataclass
+class Told:
+    """What processes tell of their collections."""
+
+    stored: int = 0
+    read: int = 0
+    errors: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +112,7 @@ class Outcome:
         )
 
 
-def contend(tenant: Tenant, folder: Path, store: str, *, processes: int = 4, rounds: int = 2) -> Outcome:
+def contend(tenant: Tenant, folder: Path, store: str, *, processes: int = 4, rounds: int = 1) -> Outcome:
     """Let processes pull the costs of every resource group into one store at once, and compare what it holds then."""
     bills = Bills(tenant, Traffic(tenant))
     rows = cost_rows(tenant, bills, BEGINS)
@@ -104,20 +126,22 @@ def contend(tenant: Tenant, folder: Path, store: str, *, processes: int = 4, rou
             rounds=rounds,
         )
         costs = CostManagement(server=server, rows=rows, now=order.clock.now, page_size=400)
-        costs.in_portal(PORTAL)
+        costs.instead.extend(
+            too_many(REFUSED[number]) if number in REFUSED else None for number in range(max(REFUSED) + 1)
+        )
         engine = open_engine(store)
         try:
             migrate.ensure(engine)
-            counts = _together(order, processes)
-            wrong = [*costs.violations, *counts.pop("errors"), *_differences(engine, bills, tenant)]
+            told = _together(order, processes)
+            wrong = [*costs.violations, *told.errors, *_differences(engine, bills, tenant)]
         finally:
             engine.dispose()
     return Outcome(
         requests=len(costs.asked),
-        refused=sum(one.refused for one in costs.asked),
+        refused=sum(one.refused for one in costs.asked) + len(REFUSED),
         busiest=_busiest(costs),
-        stored=sum(counts["stored"]),
-        read=sum(counts["read"]),
+        stored=told.stored,
+        read=told.read,
         processes=processes,
         simulated_minutes=(costs.asked[-1].at - BEGINS).total_seconds() / 60,
         wrong=tuple(wrong),
@@ -134,40 +158,42 @@ def _settings(folder: Path, store: str, server: Server, groups: list[tuple[str, 
     return file
 
 
-def _together(order: Order, processes: int) -> dict[str, list[int | str]]:
-    program = [sys.executable, "-m", __name__ if __name__ != "__main__" else __spec__.name, json.dumps(asdict(order))]
-    environ = {"MONITOR_AZURE_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[3])}
+def _together(order: Order, processes: int) -> Told:
+    environ = dict(os.environ) | {"MONITOR_AZURE_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[3])}
+    program = [sys.executable, "-m", "tests.azure.tenant.contend"]
     started = [
-        subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment() | environ)
-        for _ in range(processes)
+        subprocess.Popen(
+            [*program, json.dumps(asdict(replace(order, place=number)))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ,
+        )
+        for number in range(processes)
     ]
-    told: dict[str, list[int | str]] = {"stored": [], "read": [], "errors": []}
+    told = Told()
     for one in started:
         out, err = one.communicate(timeout=240)
         if one.returncode:
-            told["errors"].append(f"a process failed: {err.decode()[-300:]}")
+            told.errors.append(f"a process failed: {err.decode()[-300:]}")
             continue
-        for name, value in json.loads(out).items():
-            told[name] += value if isinstance(value, list) else [value]
+        said = json.loads(out)
+        told.stored, told.read = told.stored + said["stored"], told.read + said["read"]
+        told.errors += said["errors"]
     return told
 
 
-def _environment() -> dict[str, str]:
-    return dict(os.environ)
-
-
-def _differences(engine: object, bills: Bills, tenant: Tenant) -> Iterator[str]:
+def _differences(engine: "Engine", bills: Bills, tenant: Tenant) -> Iterator[str]:
     """Compare the sum of each UTC day with that of the bill."""
-    truth: Counter[tuple[int, str]] = Counter()
+    truth: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
     for subscription in tenant.queried:
         for one in bills.standing(subscription, BEGINS):
-            truth[day_number(one.day), one.currency] += one.cost  # type: ignore[assignment]
-    found: Counter[tuple[int, str]] = Counter()
-    with reading(engine) as connection:  # type: ignore[arg-type]
+            truth[day_number(one.day), one.currency] += one.cost
+    found: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
+    with reading(engine) as connection:
         for row in billed(connection, day_number(tenant.first), day_number(tenant.last)):
-            found[row.day, row.currency] += row.billed_cost  # type: ignore[assignment]
+            found[row.day, row.currency] += row.billed_cost
     for key in sorted(truth.keys() | found.keys()):
-        if Decimal(truth[key]) != Decimal(found[key]):
+        if truth[key] != found[key]:
             yield f"day {key}: truth {truth[key]}, found {found[key]}"
 
 
@@ -199,8 +225,11 @@ def main(written: str) -> None:
     engine = open_engine(settings.store.url)
     stored = read = 0
     errors: list[str] = []
+    # Each begins elsewhere: else they would stand in line for one scope after the other.
+    names = [one.name for one in settings.sources]
+    names = names[order.place * 4 :] + names[: order.place * 4]
     for _ in range(order.rounds):
-        for one in collect(engine, settings, now=order.clock.now(), clock=order.clock):
+        for one in collect(engine, settings, now=order.clock.now(), names=names, clock=order.clock):
             stored, read = stored + one.stored, read + one.read
             errors += [str(error) for error in one.errors]
     engine.dispose()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 Log = Literal["blobs", "apim", "metrics"]
 """Where a deployment's requests show: response logs in storage, a gateway's log, or Azure's own metrics."""
@@ -187,9 +187,9 @@ class Tenant:
         )
         return replace(plain, **self._fate(ws, place))
 
-    def _fate(self, ws: int, place: int) -> dict[str, object]:
+    def _fate(self, ws: int, place: int) -> dict[str, Any]:
         """What happens to the deployments of the first workspaces; the others have a quiet life."""
-        fates: dict[tuple[int, int], dict[str, object]] = {
+        fates: dict[tuple[int, int], dict[str, Any]] = {
             (0, 0): {"moved": (self.day(0.4), "rg-platform")},
             (0, 1): {"closes": self.day(0.5)},
             (1, 0): {"lowered": self.day(0.5)},
