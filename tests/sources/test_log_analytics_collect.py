@@ -1,16 +1,19 @@
 """From Log Analytics into both stores: every request once, with its tokens, at the deployment that it reached."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from monitor.collect import collect
 from monitor.store.tables import deployment, quarantine, usage_event, workspace
 from tests.azure.log_analytics import LLM, PROMPT
 from tests.azure.sessions import NOW, TOKEN
-from tests.samples import totals
+from tests.samples import settings, totals
 from tests.sources.log_samples import WORKSPACE, T, Tenant, gateway
 
 
@@ -199,3 +202,17 @@ def test_a_custom_query_is_bound_in_time_where_it_does_not_say_so(tenant: Tenant
         table.add(TimeGenerated=NOW - timedelta(hours=hour, minutes=5), In=1)
     fields: dict[str, Any] = {"query": "Calls_CL", "columns": {"time": "TimeGenerated", "prompt_tokens": "In"}}
     assert tenant.collect(first_days=1, **fields).stored == 4
+
+
+def test_the_same_logs_are_read_from_the_files_that_a_diagnostic_setting_writes(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    record: dict[str, Any] = {"time": "2026-11-22T23:59:59.9999999Z", "category": "GatewayLlmLogs", "resourceId": "/A"}
+    lines = []
+    for number in range(6):
+        used = {"sequenceNumber": number % 3, "promptTokens": 100, "completionTokens": 10, "requestMessages": PROMPT}
+        lines.append(json.dumps(record | {"correlationId": f"c{number // 3}", "properties": used}))
+    (tmp_path / "PT1H.json").write_text("\n".join(lines) + "\n")
+    (result,) = collect(engine, settings(tmp_path / "*.json"), now=NOW)
+    assert (result.stored, result.ignored_reasons, result.formats) == (2, {"a piece of a message": 4}, {"apim-llm": 1})
+    assert totals(engine) == (2, 200)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -78,6 +79,16 @@ def test_many_collections_of_a_busy_day_tell_the_same_as_one(tenant: Tenant) -> 
     results = [tenant.collect(after=7) for _ in range(70)]
     assert sum(result.stored for result in results) == 300
     assert totals(tenant.engine) == (300, 30_000)
+
+
+def test_two_collectors_at_once_count_every_request_once(tenant: Tenant) -> None:
+    for number in range(60):
+        tenant.call(f"c{number}", T + timedelta(minutes=number))
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: tenant.collect(slice_minutes=20, first_days=1), range(2)))
+    assert [result.errors for result in results] == [(), ()]
+    assert sum(result.stored for result in results) == 60
+    assert totals(tenant.engine) == (60, 6000)
 
 
 # In part ------------------------------------------------------------------------------------------------------------
