@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from monitor.store.engine import reading
+from monitor.store.tables import metadata
+from tests.azure.tenant.bills import Bills
 from tests.azure.tenant.contend import contend
 from tests.azure.tenant.records import SECRET
-from tests.azure.tenant.run import living
+from tests.azure.tenant.run import Run, living
 from tests.azure.tenant.shape import SMALL, Tenant
+from tests.azure.tenant.traffic import Traffic
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -31,7 +35,8 @@ def test_every_answer_is_true_on_every_day_and_as_of_every_day(
         assert [one for day in days for one in day.wrong] == []
         assert [one for number in range(len(TENANT.collects)) for one in run.asked_again(number)] == []
         assert len(days) == TENANT.days
-        assert not _kept(run.engine, SECRET.encode())
+        assert not _kept(run.engine, SECRET)
+        assert _notices(run)
 
 
 @pytest.mark.timeout(600)
@@ -45,9 +50,6 @@ def test_four_processes_never_ask_for_more_than_azure_allows_and_bill_everything
 
 
 def test_the_tenant_has_every_trouble_that_is_told_of() -> None:
-    from tests.azure.tenant.bills import Bills
-    from tests.azure.tenant.traffic import Traffic
-
     traffic = Traffic(SMALL)
     bills = Bills(SMALL, traffic)
     ends = Counter(one.end for one in traffic.asked)
@@ -63,12 +65,17 @@ def test_the_tenant_has_every_trouble_that_is_told_of() -> None:
     assert [one.name for one in SMALL.deployments].count("assistant") == 2
 
 
-def _kept(engine: "Engine", secret: bytes) -> bool:
+def _notices(run: Run) -> bool:
+    """Whether one token more and one charge less, in the truth, would be told of."""
+    last = TENANT.collects[-1]
+    key = next(iter(run.truth.used))
+    run.truth.used[key] = run.truth.used[key]._replace(prompt=run.truth.used[key].prompt + 1)
+    run.world.bills.by_subscription[TENANT.exported].pop(0)
+    return bool([*run.checks.usage(last)]) and bool([*run.checks.money(last, None)])
+
+
+def _kept(engine: "Engine", secret: str) -> bool:
     """Whether a text stands anywhere in the store."""
-    import sqlalchemy as sa
-
-    from monitor.store.tables import metadata
-
     with reading(engine) as connection:
         rows = (row for table in metadata.sorted_tables for row in connection.execute(sa.select(table)))
-        return any(secret in repr(tuple(row)).encode() for row in rows)
+        return any(secret in repr(tuple(row)) for row in rows)

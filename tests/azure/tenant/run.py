@@ -17,6 +17,7 @@ from monitor.store import migrate
 from monitor.store.attribution import attribute, map_resource
 from monitor.store.charged import deployment_named
 from monitor.store.engine import open_engine, writing
+from tests.azure.server import Call
 from tests.azure.tenant.answers import Answers
 from tests.azure.tenant.checks import Checks
 from tests.azure.tenant.shape import COLLECTS, Tenant
@@ -105,6 +106,7 @@ class Run:
         asked, calls, slept = len(self.world.costs.asked), len(self.world.server.calls), self.world.clock.slept
         day.add(collect(self.engine, self.settings, now=at, clock=self.world.clock))
         self.truth.advance(number)
+        self.truth.broken["responses"] = self.world.broken
         new = self.world.costs.asked[asked:]
         day.cost_requests += len(new)
         day.refused += sum(one.refused for one in new)
@@ -147,9 +149,9 @@ class Run:
 
     def summary(self) -> list[str]:
         """Say what it all was."""
-        kinds = Counter(_kind(call.path) for call in self.world.server.calls)
+        kinds = Counter(_kind(call) for call in self.world.server.calls)
         bills = self.world.bills
-        said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+        said = ", ".join(f"{count / self.tenant.days:.0f} {kind}" for kind, count in kinds.most_common())
         tenant = self.tenant
         happened = f"{len(self.world.traffic.asked):,} requests of {tenant.size} deployments"
         return [
@@ -157,14 +159,18 @@ class Run:
             f"{self.world.blobs:,} blobs, {self.world.appends:,} appends",
             f"{len(bills.bookings):,} rows billed, {bills.changes:,} of them restated",
             f"{self.checks.asked:,} reports compared",
-            f"asked of Azure: {said}",
+            f"asked of Azure on a day: {said}; storage apart",
             f"waited {self.world.clock.slept:,.0f} simulated seconds for Cost Management",
         ]
 
 
-def _kind(path: str) -> str:
-    last = path.lower().rpartition("/")[2]
-    return {"query": "cost queries and logs"}.get(last, last) if not path.lower().startswith("/v1/") else "log queries"
+def _kind(call: Call) -> str:
+    path = call.path.lower()
+    if path.startswith("/v1/"):
+        return "log queries"
+    if path.endswith("costmanagement/query"):
+        return "cost queries"
+    return "metric queries" if path.endswith("/metrics") else "lists of resources"
 
 
 @contextmanager
