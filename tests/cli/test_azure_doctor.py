@@ -24,6 +24,7 @@ WORKSPACE_ID = "5f1c0000-0000-0000-0000-000000000002"
 GROUP = "/providers/Microsoft.Management/managementGroups/all"
 
 COSTS = f'[[source]]\nname = "costs"\nkind = "cost-query"\nscope = "{SUBSCRIPTION}"\n'
+DETAILS = f'[[source]]\nname = "details"\nkind = "cost-details"\nscope = "{SUBSCRIPTION}"\n'
 LOGS = f'[[source]]\nname = "gateway"\nkind = "log-analytics"\nworkspace_id = "{WORKSPACE_ID}"\n'
 METRICS = f'[[source]]\nname = "metrics"\nkind = "azure-metrics"\naccounts = ["{FOUNDRY}"]\n'
 INVENTORY = f'[[source]]\nname = "inventory"\nkind = "inventory"\nsubscriptions = ["{SUBSCRIPTION[-36:]}"]\n'
@@ -81,6 +82,14 @@ def test_cost_query_needs_cost_management_reader_at_its_scope(azure: Server, her
     azure.route("POST", f"{SUBSCRIPTION}/providers/Microsoft.CostManagement/query", lambda _call: answer)
     finding = only(found(azure, here, COSTS), "costs")
     assert (finding.state, finding.what) == ("wrong", "access is refused")
+    assert finding.remedy == f"give this identity the role 'Cost Management Reader' at {SUBSCRIPTION}"
+
+
+def test_cost_details_need_cost_management_reader_at_their_scope(azure: Server, here: Path) -> None:
+    scope = f"{SUBSCRIPTION}/providers/Microsoft.CostManagement"
+    answer = forbidden("Microsoft.CostManagement/generateCostDetailsReport/action", scope)
+    azure.route("POST", f"{scope}/generateCostDetailsReport", lambda _call: answer)
+    finding = only(found(azure, here, DETAILS), "details")
     assert finding.remedy == f"give this identity the role 'Cost Management Reader' at {SUBSCRIPTION}"
 
 

@@ -22,6 +22,7 @@ from monitor.sources.azure.cost_client import CLIENT_TYPE, WHOLE_TENANT, Malform
 from monitor.sources.azure.cost_pace import LONGEST_WAIT, Patience, asked_to_wait
 from monitor.sources.azure.cost_scope import Scope
 from monitor.sources.azure.refusals import FORBIDDEN, NOT_FOUND, Need, code_of, meaning
+from monitor.sources.azure.said import code_like
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient
@@ -217,7 +218,8 @@ class CostReports:
         if status == NO_DATA:
             return Report()
         if status != COMPLETED or said.manifest is None:
-            code = str((said.error or {}).get("code") or said.status or "no status")[:80]
+            named = (str((said.error or {}).get("code") or ""), said.status, "no status")
+            code = next((one for one in named if code_like(one)), "no status")
             what = f"Azure could not generate the report of cost details ({code})"
             raise FailedReportError(self._subject, what, "collect later; exports are for what is too large for it")
         return Report(

@@ -88,12 +88,14 @@ class NotSignedInError(UnreachableError):
 @contextmanager
 def told(subject: str, need: Need) -> Iterator[None]:
     """Turn what the Azure libraries raise into a MonitorError about `subject`."""
-    from azure.core.exceptions import AzureError
+    from azure.core.exceptions import AzureError, DeserializationError
 
     try:
         yield
     except AzureError as error:
         raise meaning(error, subject, need) from None
+    except DeserializationError:
+        raise UnreachableError(subject, "what answers is not Azure", "check the address and the proxy") from None
 
 
 def meaning(error: Exception, subject: str, need: Need) -> MonitorError:
@@ -197,7 +199,7 @@ def _trouble(answer: Said, subject: str, _need: Need) -> MonitorError | None:
 
 def _other(answer: Said, subject: str, _need: Need) -> MonitorError:
     # The innermost code is the exact one: BadArgumentError, then SyntaxError, then SYN0002.
-    code = answer.codes[-1][:80] if answer.codes else answer.status
+    code = answer.codes[-1] if answer.codes else answer.status
     return UnreachableError(subject, f"Azure refused the request ({code})", "correct the settings of this source")
 
 

@@ -15,11 +15,15 @@ LONGEST = 64 * 1024
 """Characters of a body that are looked at."""
 DEEPEST = 6
 
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _XML = re.compile(r"<(Code|Message|AuthenticationErrorDetail)>([^<]*)</")
 
 
 class Said(Struct, frozen=True, kw_only=True):
-    """A refusal in parts: `codes` and `messages` from the outermost error to the innermost; never to be shown whole."""
+    """A refusal in parts: `codes` and `messages` from the outermost error to the innermost.
+
+    Codes are names and may be shown; messages may hold whatever was sent, and are only for looking things up in.
+    """
 
     status: int = 0
     codes: tuple[str, ...] = ()
@@ -28,7 +32,7 @@ class Said(Struct, frozen=True, kw_only=True):
     @property
     def code(self) -> str:
         """The outermost code, '' if there is none."""
-        return self.codes[0][:80] if self.codes else ""
+        return self.codes[0] if self.codes else ""
 
     @property
     def text(self) -> str:
@@ -42,9 +46,14 @@ def said(error: Exception) -> Said:
     codes = [_plain(getattr(error, "error_code", None)), *(code for code, _ in parts), _header(error)]
     return Said(
         status=getattr(error, "status_code", None) or 0,
-        codes=tuple(dict.fromkeys(filter(None, codes))),
+        codes=tuple(dict.fromkeys(code for code in codes if code_like(code))),
         messages=tuple(dict.fromkeys(filter(None, (message for _, message in parts)))),
     )
+
+
+def code_like(text: str) -> bool:
+    """Whether a text is the name of an error, and not a sentence that may hold anything."""
+    return _CODE.fullmatch(text) is not None
 
 
 def _kept(error: Exception) -> Iterator[tuple[str, str]]:

@@ -129,9 +129,16 @@ class Container:
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Yield the blobs whose names begin so, by name; a MonitorError if that is refused."""
-        with self.told():
-            for blob in self.client.list_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
-                yield _listed(blob)
+        from azure.core.exceptions import DeserializationError
+
+        try:
+            with self.told():
+                for blob in self.client.list_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
+                    yield _listed(blob)
+        except (DeserializationError, AttributeError):
+            # The library does not look whether it is a listing what it was answered: a proxy's page, perhaps.
+            what = "what answers is not Azure Storage"
+            raise UnreachableError(self.subject, what, "check the address and the proxy") from None
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield the folders whose names begin so, each with its "/", without what lies in them."""
