@@ -153,11 +153,11 @@ class CostManagement:
             seconds: limit - sum(one.units for one in self.asked if one.at > now - timedelta(seconds=seconds))
             for limit, seconds in TENANT_LIMITS
         }
-        mine = sum(one.scope == scope and one.at > now - timedelta(seconds=60) for one in self.asked)
+        mine = self.per_scope - sum(one.scope == scope and one.at > now - timedelta(seconds=60) for one in self.asked)
         return {
             f"{RATE}-qpu-consumed": str(units),
             f"{RATE}-qpu-remaining": f"QueriesPerHour:{left[3600]},QueriesPerMin:{left[60]},QueriesPer10Sec:{left[10]}",
-            "x-ms-ratelimit-remaining-microsoft.costmanagement-entity-requests": f"DefaultQuota:{4 - mine}",
+            "x-ms-ratelimit-remaining-microsoft.costmanagement-entity-requests": f"DefaultQuota:{mine}",
         }
 
     # Answers ---------------------------------------------------------------------------------------------------------

@@ -219,6 +219,15 @@ def test_a_link_to_another_host_is_not_followed(costs: CostManagement, opened: S
         assert not elsewhere.calls
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirection_is_not_followed(costs: CostManagement, opened: Session, status: int) -> None:
+    with serving(Server()) as elsewhere:
+        costs.instead.extend([Answer(status=status, body=b"", headers={"location": f"{elsewhere.address}/x"})] * 4)
+        answers, errors = pull(opened)
+        assert (answers, len(errors)) == ([], 1)
+        assert not elsewhere.calls
+
+
 def test_a_link_that_repeats_itself_is_not_followed_for_ever(costs: CostManagement, opened: Session) -> None:
     path = f"{costs.server.address}{SCOPE}/providers/Microsoft.CostManagement/query"
     costs.instead.extend(linked(f"{path}?round={at % 2}") for at in range(9))

@@ -215,6 +215,8 @@ def _client(session: "Session") -> Any:
         authentication_policy=Bearer(session.credential, session.azure.arm_scope),
         # Every request is drawn from the budget, so the library must not repeat one by itself.
         retry_total=0,
+        # Resource Manager never sends anybody elsewhere, and nobody else gets our token.
+        permit_redirects=False,
         user_agent=AGENT,
         connection_timeout=CONNECT_S,
         read_timeout=READ_S,
