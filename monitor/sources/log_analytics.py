@@ -176,9 +176,10 @@ class _Reading:
             upto = min(at + width, end)
             try:
                 table = self.ask(at, upto)
-            except TooMuchError:
-                if upto - at <= SMALLEST_MS:
-                    yield self.too_much(at)
+            except TooMuchError as error:
+                # A second may hold too many rows, but no minute takes minutes to look through: then the service is ill.
+                if upto - at <= (A_MINUTE if error.slow else SMALLEST_MS):
+                    yield self.too_much(at, upto, error)
                     return
                 width = max(SMALLEST_MS, (upto - at) // 2)
                 continue
@@ -231,10 +232,10 @@ class _Reading:
         parsed = parse_outcomes(task, decoded(table), end=after, size=table.size)
         return Piece(before=cursor, after=structs.replace(cursor, position=after), parsed=parsed)
 
-    def too_much(self, at: int) -> MonitorError:
-        """Say that one second holds more than the service gives."""
-        what = f"Log Analytics gives only part of the rows of the second from {kql.written(_instant(at))}"
-        return UnreachableError(self.settings.name, what, "filter the rows in a query of your own, or try again later")
+    def too_much(self, at: int, upto: int, error: TooMuchError) -> MonitorError:
+        """Say which window is as small as it gets and still too much."""
+        what = f"Log Analytics {error} from {kql.written(_instant(at))} to {kql.written(_instant(upto))}"
+        return UnreachableError(self.settings.name, what, "try again later, or filter the rows in a query of your own")
 
 
 def _instant(moment: int) -> datetime:

@@ -58,7 +58,11 @@ class _Answer(Struct):
 
 
 class TooMuchError(Exception):
-    """The service gave only part of what was asked for, or ran out of time: ask for less at once."""
+    """The service gave only part of what was asked for, or ran out of time (`slow`): ask for less at once."""
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.slow = slow
+        super().__init__(f"takes longer than {SERVER_SECONDS} s" if slow else "gives only part of the rows")
 
 
 class BadQueryError(SettingsError):
@@ -106,7 +110,7 @@ class Logs:
             )
         except HttpResponseError as error:
             if error.status_code in (TIMED_OUT, TOO_LARGE):
-                raise TooMuchError from None
+                raise TooMuchError(slow=error.status_code == TIMED_OUT) from None
             raise
         except ValueError:
             # An empty body with status 200 is more than the client expects.
