@@ -16,7 +16,7 @@ from monitor.cli.application import VERBS
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("sqlalchemy", "pandas", "pyarrow", "alembic", "numpy", "rich", "jinja2")
+HEAVY = ("sqlalchemy", "pandas", "pyarrow", "alembic", "numpy", "rich", "jinja2", "azure", "msal", "requests")
 
 HELP_THEN_MODULES = """
 import sys

@@ -109,14 +109,17 @@ def test_collect_says_where_quarantined_records_can_be_seen(run: Run, here: Path
     assert "gateway: 1 could not be read: see maas-monitor quarantine list" in run("collect").stdout
 
 
-def test_a_kind_of_a_later_version_is_refused_when_collected_and_stops_no_other(run: Run, here: Path) -> None:
+def test_a_kind_of_a_later_version_is_refused_when_collected_and_stops_no_other(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.config.LATER_KINDS", ("tea-leaves",))
     run("init")
     with (here / "monitor.toml").open("a") as file:
-        file.write('\n[[source]]\nname = "costs"\nkind = "cost-query"\nscope = "x"\n')
+        file.write('\n[[source]]\nname = "costs"\nkind = "tea-leaves"\nscope = "x"\n')
     log(here / "logs" / "search" / "large" / "a.jsonl", RECORD)
     result = run("collect", "--format", "json")
     assert result.exit_code == 2
-    assert "kind 'cost-query' is not available in this version" in result.stderr
+    assert "kind 'tea-leaves' is not available in this version" in result.stderr
     assert counts(result.stdout)["gateway"]["stored"] == 1
 
 
