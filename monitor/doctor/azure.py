@@ -28,10 +28,11 @@ PATIENCE = 10.0
 
 
 class BusyError(UnreachableError):
-    """Azure would answer, but not soon."""
+    """Azure would answer, but not soon, or it is out of reach and would be asked again."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("azure", f"Azure asks to wait {seconds:.0f} s", "ask the doctor again then")
+        what = f"gave no answer yet, and would be asked again in {seconds:.0f} s only"
+        super().__init__("azure", what, "ask the doctor again then; maas-monitor collect waits, and says what it was")
 
 
 class HurriedClock(Clock):
