@@ -1,22 +1,27 @@
 """What Azure has into the store: list by list, one transaction each; then deployments, quotas and charges follow it."""
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from monitor.catalogue import bundled
 from monitor.collect.costs import NOT_USAGE
 from monitor.describe import canonical_model
-from monitor.domain.inventory import Listing
+from monitor.domain.inventory import Kind, Listing
 from monitor.errors import MonitorError
 from monitor.store.attribution import attribute
 from monitor.store.engine import writing
 from monitor.store.found import settle_inventory
 from monitor.store.progress import Counts, count, source_number
-from monitor.store.resources import record_listing
+from monitor.store.resources import note_listed, record_listing
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from monitor.collect.collection import Collection
+
+
+CONTENTS = ({Kind.ENDPOINT, Kind.SUBSCRIPTION}, {Kind.DEPLOYMENT})
+"""The lists of which a workspace has all, and an account."""
 
 
 def collect_resources(one: "Collection") -> None:
@@ -27,6 +32,7 @@ def collect_resources(one: "Collection") -> None:
     source, tally = one.source, one.tally
     with writing(one.engine) as connection:
         number = source_number(connection, source.name, source.kind, "resources", NOT_USAGE)
+    whole: dict[str, set[Kind]] = defaultdict(set)
     try:
         for answer in one.module.listings(source, one.request, one.session):
             if isinstance(answer, MonitorError):
@@ -36,8 +42,11 @@ def collect_resources(one: "Collection") -> None:
                 counts = _record(connection, number, answer, one)
                 count(connection, number, counts, answer.ignored, tally.now)
             tally.add(counts, answer.ignored)
+            if answer.whole:
+                whole[answer.scope].add(answer.kind)
     finally:
         with writing(one.engine) as connection:
+            note_listed(connection, {scope for scope, kinds in whole.items() if kinds in CONTENTS})
             settle_inventory(connection, canonical_model, bundled().limits)
             attribute(connection)
 

@@ -106,18 +106,25 @@ def said(
 class Claims:
     """What inventory knows of who may be billed for what."""
 
-    def __init__(self, candidates: Iterable[Candidate], plans: Iterable[Plan]) -> None:
-        self._candidates, self._plans = list(candidates), list(plans)
+    def __init__(self, candidates: Iterable[Candidate], plans: Iterable[Plan], unseen: Iterable[Home] = ()) -> None:
+        """Take what is known; into the homes that are `unseen` nobody could look."""
+        self._candidates, self._plans, self._unseen = list(candidates), list(plans), list(unseen)
 
     def decide(self, charged: Charged, days: Callable[[], Days | None]) -> Attribution:
         """Return who uses a resource; `days`, those of its charges, is asked only where it decides."""
         if not self._candidates and not self._plans:
             return UNKNOWN
-        for rule in (self._of_account, self._of_mark, self._of_plan, self._of_group):
+        for rule in (self._of_account, self._of_mark):
             found = rule(charged, days)
             if found != UNKNOWN:
                 return found
-        return UNKNOWN
+        found = self._of_plan(charged, days)
+        found = found if found != UNKNOWN else self._of_group(charged, days)
+        hidden = [one.name for one in self._unseen if group_of(one.resource_id) == group_of(charged.resource_id) != ""]
+        if found.deployment_id is not None and hidden:
+            # Resources lie in the group of the workspace that bought them: it may be one that we may not look into.
+            return Attribution(None, f"{found.why}, but {', '.join(hidden)} of its group could not be looked into")
+        return found
 
     def _of_account(self, charged: Charged, days: Callable[[], Days | None]) -> Attribution:
         if ACCOUNTS not in f"{charged.resource_id}/":
@@ -178,7 +185,11 @@ class Claims:
             one
             for one in self._candidates
             if group_of(one.home.resource_id) == group != ""
-            and (one.model == charged.model != "" or one.subscriptions & offered)
+            and (
+                one.model == charged.model != ""
+                # What the bill says of the model is not gainsaid by the name of an offer.
+                or (one.subscriptions & offered and not (one.model and charged.model))
+            )
         ]
         if not bills:
             return UNKNOWN

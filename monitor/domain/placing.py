@@ -81,9 +81,10 @@ class Directory:
             if found:
                 return found
         name = deployment or address.deployment
-        if not name or workspace or address.account:
-            return None if workspace or not name else self._settings.alone(name, model)
-        return self._settings.alone(name, model) or self._inventory.alone(name, model)
+        if not name or workspace:
+            return None
+        # The host of an account says whose a deployment is, and what inventory knows of others is no news.
+        return self._settings.alone(name, model) or (None if address.account else self._inventory.alone(name, model))
 
 
 class _Index:

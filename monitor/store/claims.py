@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from monitor.domain.attribution import Candidate, Claims, Home, Plan
 from monitor.domain.inventory import DEPLOYED, Kind, Resource, State, home_names, same_model, subscription_drawn_on
 from monitor.domain.period import day_number
-from monitor.store.resources import states
+from monitor.store.resources import listed, states
 from monitor.store.tables import deployment, deployment_resource
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def claims(connection: "Connection") -> Claims:
         for state in {(one.resource.plan, one.resource.offer): one for one in history}.values()
         if state.resource.parent in homes
     ]
-    return Claims(_candidates(connection, known, homes, last), plans)
+    unseen = homes.keys() - listed(connection)
+    return Claims(_candidates(connection, known, homes, last), plans, [homes[number] for number in sorted(unseen)])
 
 
 def _homes(known: Sequence[State]) -> dict[str, Home]:

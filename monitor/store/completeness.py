@@ -27,19 +27,23 @@ def completeness(connection: "Connection", question: Question) -> list[Known]:
 
     Usage is known up to the end of the last minute with a request, costs up to the end of the last UTC day that a pull
     answered for. A source is behind when that, and for usage also its last collection, lies before the end of the
-    period (or before now) by more than its usual lag. Nothing is known beyond the last collection, or beyond now:
-    records that lie later are counted as ahead.
+    period (or before now) by more than its usual lag. Inventory is known up to its last collection. Nothing is known
+    beyond the last collection, or beyond now: records that lie later are counted as ahead.
     """
     wanted = min(question.period.end, question.known_at)
     used, billed = last_minutes(connection), _last_costs(connection, question.as_of)
     listed = connection.execute(
-        sa.select(source.c.id, source.c.name, source.c.kind, source.c.collected_at).order_by(source.c.name)
+        sa.select(source.c.id, source.c.name, source.c.kind, source.c.collected_at, source.c.yields).order_by(
+            source.c.name
+        )
     )
     found = []
-    for number, name, kind, collected in listed:
-        last, limit = billed.get(number, used.get(number)), min(collected or question.now, question.now)
+    for number, name, kind, collected, yields in listed:
+        limit = min(collected or question.now, question.now)
+        last = collected if yields == "resources" else billed.get(number, used.get(number))
         upto = None if last is None else min(last, limit)
-        state = _state(upto, collected, is_billed=number in billed, wanted=wanted)
+        is_slow = number in billed or yields == "resources"
+        state = _state(upto, collected, is_slow=is_slow, wanted=wanted)
         # Almost no source has such records, and only those that have some are worth reading minutes for.
         is_ahead = number in used and used[number] > limit + SKEW
         found.append(Known(name, kind, upto, state, _ahead(connection, number, limit + SKEW) if is_ahead else 0))
@@ -65,11 +69,11 @@ def _ahead(connection: "Connection", source_id: int, limit: datetime) -> int:
     return int(connection.scalar(asked) or 0)
 
 
-def _state(upto: datetime | None, collected: datetime | None, *, is_billed: bool, wanted: datetime) -> State:
+def _state(upto: datetime | None, collected: datetime | None, *, is_slow: bool, wanted: datetime) -> State:
     if upto is None:
         return "empty"
-    seen = upto if is_billed or collected is None else max(upto, collected)
-    return "current" if seen >= wanted - (COST_LAG if is_billed else USAGE_LAG) else "behind"
+    seen = upto if is_slow or collected is None else max(upto, collected)
+    return "current" if seen >= wanted - (COST_LAG if is_slow else USAGE_LAG) else "behind"
 
 
 def _last_costs(connection: "Connection", as_of: datetime | None) -> dict[int, datetime]:

@@ -14,10 +14,14 @@ import sqlalchemy as sa
 from msgspec import json, structs
 
 from monitor.domain.inventory import DEPLOYED, Kind, Listing, Resource, State
+from monitor.store.meta import noted, write_down
 from monitor.store.tables import azure_resource
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+LISTED = "inventory: listed"
+"""Under this key the store remembers which homes it could look into."""
 
 OWN_COLUMNS = ("resource_id", "kind", "name", "region", "parent")
 """The fields of a resource that are columns; the others are kept as one JSON object."""
@@ -45,6 +49,18 @@ def record_listing(connection: "Connection", source_id: int, listing: Listing, n
         _supersede_below(connection, number, now)
     _insert(connection, source_id, changed, now)
     return Recorded(len(changed), len(listing.resources) - len(changed), len(gone))
+
+
+def note_listed(connection: "Connection", homes: set[str]) -> None:
+    """Remember of which workspaces and accounts everything could be listed at least once."""
+    known = listed(connection)
+    if not homes <= known:
+        write_down(connection, LISTED, json.encode(sorted(known | homes)).decode())
+
+
+def listed(connection: "Connection") -> set[str]:
+    """Return the ids of the homes of which everything could be listed at least once."""
+    return set(json.decode(noted(connection, LISTED) or "[]", type=list[str]))
 
 
 def current(connection: "Connection", as_of: datetime | None = None) -> list[Resource]:

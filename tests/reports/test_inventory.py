@@ -92,3 +92,11 @@ def test_only_the_workspace_that_is_asked_for_is_told(seen: Seen) -> None:
     seen.deployment("other", workspace="search")
     assert seen.ask("inventory", MARCH, workspace="search").rows == []
     assert len(seen.ask("inventory", MARCH, workspace="ml").rows) == 1
+
+
+@pytest.mark.parametrize(("hours", "known"), [(47, "current"), (49, "behind")])
+def test_inventory_is_known_up_to_its_last_collection(seen: Seen, hours: int, known: str) -> None:
+    end = datetime(2026, 3, 11, tzinfo=UTC)
+    seen.source("azure", yields="resources", kind="inventory", collected_at=end - timedelta(hours=hours))
+    (told,) = seen.ask("sources").completeness
+    assert (told.known_up_to, told.state) == (end - timedelta(hours=hours), known)

@@ -14,11 +14,11 @@ from monitor.collect.tally import SourceResult
 from monitor.config.settings import Deployment as Described
 from monitor.config.settings import Settings
 from monitor.domain.inventory import Kind
-from monitor.sources import files, inventory
+from monitor.sources import cost_export, files, inventory
 from monitor.sources.azure.cloud import Azure
 from monitor.store.engine import reading
 from monitor.store.resources import current, states
-from monitor.store.tables import deployment, quota, usage_day, workspace
+from monitor.store.tables import charged_resource, deployment, quota, usage_day, workspace
 from tests.azure.arm import SUBSCRIPTION, Account, Deployment, Endpoint, Offer, ResourceManager, Saas, Workspace
 from tests.azure.server import Server, serving
 from tests.azure.sessions import TOKEN, SetClock
@@ -98,6 +98,14 @@ class Tenant:
         asked = sa.select(quota.c.tokens_per_minute, quota.c.requests_per_minute, quota.c.source)
         with reading(self.engine) as connection:
             return [tuple(row) for row in connection.execute(asked.order_by(quota.c.effective_from))]
+
+    def whose(self) -> list[tuple[str | None, str | None]]:
+        """Whose each charged resource is, and why."""
+        asked = sa.select(deployment.c.name, charged_resource.c.attribution).select_from(
+            charged_resource.outerjoin(deployment)
+        )
+        with reading(self.engine) as connection:
+            return [tuple(row) for row in connection.execute(asked.order_by(charged_resource.c.described_as))]
 
     def names(self, kind: Kind, as_of: datetime | None = None) -> list[str]:
         with reading(self.engine) as connection:
@@ -360,3 +368,29 @@ def test_no_token_is_stored(tenant: Tenant) -> None:
     tenant.collect()
     with reading(tenant.engine) as connection:
         assert TOKEN not in repr(states(connection))
+
+
+def test_charges_that_are_collected_with_inventory_say_whose_they_are_and_why(tenant: Tenant) -> None:
+    saas = tenant.azure.saas[0].id
+    account = tenant.azure.accounts[0].id
+    columns = "Date,ResourceId,MeterCategory,MeterName,PublisherType,Quantity,UnitOfMeasure,CostInBillingCurrency"
+    rows = [
+        f"{saas},SaaS,Mistral Large 2407 - large-plan - paygo-inference-input-tokens,Marketplace,5,1K,0.01",
+        f"{saas},SaaS,Mistral Large 2407 - large-plan - paygo-inference-output-tokens,Marketplace,5,1K,0.03",
+        f"{account},Foundry Models,Mistral Large 3 Inp Tokens,Azure,5,1M,2.50",
+        f"{saas}-of-a-stranger,SaaS,Mistral Nemo - a-plan - paygo-inference-input-tokens,Marketplace,5,1K,7",
+    ]
+    lines = [f"{columns},BillingCurrency,SubscriptionId"] + [f"2026-11-22,{row},USD,{SUBSCRIPTION}" for row in rows]
+    (tenant.folder / "costs.csv").write_text("\n".join(lines) + "\n")
+    costs = cost_export.Settings(name="costs", kind="cost-export", path=str(tenant.folder / "costs.csv"))
+    tenant.settings = Settings(
+        folder=tenant.folder, sources=(costs, *tenant.settings.sources), azure=tenant.settings.azure
+    )
+    tenant.collect("costs")
+    assert {whose for whose, _ in tenant.whose()} == {None}
+    tenant.collect()
+    assert tenant.whose() == [
+        ("chat", "plan large-plan: only workspace ml-prod has it"),
+        ("large-3", "account foundry and model mistral-large-3"),
+        (None, None),
+    ]

@@ -57,11 +57,11 @@ class Billed:
         self.azure.endpoints.append(Endpoint(workspace=made, name=f"{name}-chat", model=model, offer=offer))
         return made
 
-    def look(self, hours: int = 1) -> None:
+    def look(self, hours: int = 1, *, errors: int = 0) -> None:
         self.hours += hours
         now = NOW + timedelta(hours=self.hours)
         (result,) = collect(self.engine, self.settings, now=now, clock=SetClock(now))
-        assert result.errors == ()
+        assert len(result.errors) == errors
 
     def bill(
         self,
@@ -338,3 +338,19 @@ def test_a_workspace_whose_deployment_nobody_ever_saw_says_so(billed: Billed) ->
     billed.look()
     why = f"plan {PLAN}: workspace ml-a has it, but no deployment of it is known"
     assert billed.bill(saas()) == (None, why)
+
+
+def test_a_workspace_that_could_not_be_looked_into_may_be_the_one_that_is_billed(billed: Billed) -> None:
+    billed.add("ml-a", group="rg-a")
+    billed.add("ml-b", group="rg-b")
+    billed.azure.refused.append("ml-b/marketplaceSubscriptions")
+    billed.look(errors=1)
+    why = f"plan {PLAN}: only workspace ml-a has it, but ml-b of its group could not be looked into"
+    assert billed.bill(saas("rg-b")) == (None, why)
+    assert billed.bill(saas("rg-a"))[0] == "ml-a/ml-a-chat"
+    billed.azure.refused.clear()
+    billed.look()
+    assert billed.whose(saas("rg-b"))[0] == "ml-b/ml-b-chat"
+    billed.azure.refused.append("ml-b/marketplaceSubscriptions")
+    billed.look(errors=1)
+    assert billed.whose(saas("rg-b"))[0] == "ml-b/ml-b-chat"
