@@ -5,6 +5,7 @@ The whole tenant, of 20 workspaces and 40 days, lives with MONITOR_THOROUGH=1, a
 
 import os
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,8 @@ def _notices(run: Run) -> bool:
     last = TENANT.collects[-1]
     key = next(iter(run.truth.used))
     run.truth.used[key] = run.truth.used[key]._replace(prompt=run.truth.used[key].prompt + 1)
-    run.world.bills.by_subscription[TENANT.exported].pop(0)
+    bookings = run.world.bills.by_subscription[TENANT.exported]
+    bookings.remove(next(one for one in bookings if one.stands(last - timedelta(days=1)) and one.stands(last)))
     return bool([*run.checks.usage(last)]) and bool([*run.checks.money(last, None)])
 
 

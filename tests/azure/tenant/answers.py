@@ -1,7 +1,7 @@
 """What every report must answer at any instant of the tenant's life, worked out from what happened and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -72,7 +72,7 @@ class Answers:
         self.minutes: dict[Key, dict[int, Minute]] = defaultdict(lambda: defaultdict(Minute))
         self.mapped: set[str] = set()
         self.refused_by_gateway = 0
-        self.broken: dict[str, int] = {}
+        self.broken: Mapping[str, int] = {}
 
     def advance(self, collection: int) -> None:
         """Take in what shows from that collection on."""

@@ -11,6 +11,8 @@ from tests.azure.tenant.traffic import Asked, Traffic
 
 FOLDER_HOURS = 6
 """Hours of receipt that share a blob; Azure's own have one, which would be 60,000 blobs."""
+BY_DAY_FROM = 3
+"""From this workspace on, callers file their logs by day and not by deployment, which takes far fewer lists to read."""
 WRITTEN_BEFORE = timedelta(minutes=20)
 """How long before a collection its late records were received."""
 SECRET = "the codeword is nightingale, señor"  # noqa: S105 - prompts and answers, which must never be stored
@@ -29,8 +31,8 @@ def appended(tenant: Tenant, traffic: Traffic) -> list[Appended]:
     for one, deployment in _logged(tenant, traffic):
         following = whole if not one.halved else halves
         first = one.seen - one.halved
-        late = tenant.collects[min(first, len(tenant.collects) - 1)] - WRITTEN_BEFORE
-        at = _instant(one) if _instant(one) > late - timedelta(hours=6) else late
+        on_time = first == 0 or _instant(one) > tenant.collects[first - 1]
+        at = _instant(one) if on_time else tenant.collects[first] - WRITTEN_BEFORE
         following[first, blob(deployment, at)].append(line(one, deployment))
         if one.again is not None and one.again < len(tenant.collects):
             at = tenant.collects[one.again] - WRITTEN_BEFORE
@@ -57,6 +59,8 @@ def blob(deployment: Deployment, received: datetime) -> str:
     """Return the name of the blob that holds what was received then."""
     hour = received.hour // FOLDER_HOURS * FOLDER_HOURS
     folders = f"y={received:%Y}/m={received:%m}/d={received:%d}/h={hour:02}/m=00"
+    if deployment.workspace_number >= BY_DAY_FROM:
+        return f"by-day/{folders}/{deployment.workspace}/{deployment.name}.jsonl"
     return f"responses/{deployment.workspace}/{deployment.name}/{folders}/PT1H.json"
 
 

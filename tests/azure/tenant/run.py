@@ -20,7 +20,7 @@ from monitor.store.engine import open_engine, writing
 from tests.azure.server import Call
 from tests.azure.tenant.answers import Answers
 from tests.azure.tenant.checks import Checks
-from tests.azure.tenant.shape import COLLECTS, Tenant
+from tests.azure.tenant.shape import Tenant
 from tests.azure.tenant.world import World, world
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Run:
         started = monotonic()
         for number in range(len(self.tenant.collects)):
             self._collect(number, day)
-            if (number + 1) % len(COLLECTS) == 0:
+            if (number + 1) % len(self.tenant.collected) == 0:
                 self._end(number, day)
                 day.seconds = monotonic() - started
                 yield day
@@ -106,7 +106,7 @@ class Run:
         asked, calls, slept = len(self.world.costs.asked), len(self.world.server.calls), self.world.clock.slept
         day.add(collect(self.engine, self.settings, now=at, clock=self.world.clock))
         self.truth.advance(number)
-        self.truth.broken["responses"] = self.world.broken
+        self.truth.broken = self.world.broken
         new = self.world.costs.asked[asked:]
         day.cost_requests += len(new)
         day.refused += sum(one.refused for one in new)

@@ -12,7 +12,8 @@ Log = Literal["blobs", "apim", "metrics"]
 FOUNDRY = 5
 """Every so many workspaces one is a Foundry account, whose models Azure sells itself."""
 
-COLLECTS = (time(0, 40), time(6, 40), time(12, 40), time(18, 40))
+FOUR_TIMES = (time(0, 40), time(6, 40), time(12, 40), time(18, 40))
+THREE_TIMES = (time(0, 40), time(8, 40), time(16, 40))
 """When the sources are collected, every day; whatever changes in the tenant changes well before or after."""
 
 PRICES = {
@@ -126,6 +127,7 @@ class Tenant:
     subscriptions: int = 5
     first: date = date(2026, 11, 1)
     requests: int = 22
+    collected: tuple[time, ...] = THREE_TIMES
     seed: str = "tenant"
 
     def day(self, part: float) -> date:
@@ -155,9 +157,9 @@ class Tenant:
         instants = [
             datetime.combine(self.first + timedelta(days=number), at, UTC)
             for number in range(self.days + 1)
-            for at in COLLECTS
+            for at in self.collected
         ]
-        return instants[1 : self.days * len(COLLECTS) + 1]
+        return instants[1 : self.days * len(self.collected) + 1]
 
     @cached_property
     def deployments(self) -> list[Deployment]:
@@ -204,7 +206,7 @@ class Tenant:
         return fates.get((ws, place), {})
 
 
-SMALL = Tenant(workspaces=4, size=9, days=10, subscriptions=2, first=date(2026, 11, 30))
+SMALL = Tenant(workspaces=4, size=9, days=10, subscriptions=2, first=date(2026, 11, 30), collected=FOUR_TIMES)
 """Ten days with everything in them that happens in forty: a month ends, its bill closes, models retire."""
 
 _MODELS = {

@@ -1,6 +1,7 @@
 """The tenant in Azurite and in the servers that stand for the rest of Azure, as it is at each collection."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 GATEWAY_LOGS = "7b1f7a0e-5d0f-4c83-9a6e-2f1d3c4b5a69"
 """The Log Analytics workspace of the gateway."""
 KEY_ENV = "TENANT_STORAGE_KEY"
+LAYOUTS = {
+    "responses": "responses/{workspace}/{deployment}/y={year}/m={month}/d={day}/h=*/m=00/PT1H.json",
+    "by-day": "by-day/y={year}/m={month}/d={day}/h=*/m=00/{workspace}/{deployment}.jsonl",
+}
+"""Sources of response logs, and how their blobs are named."""
 AT_ONCE = 8
 """Appends under way at once."""
 BROKEN_LINE = b'{"time":"yesterday","status":200,"request_id":"nobody knows when"}\n'
@@ -52,7 +58,7 @@ class World:
         self.logs.register(server)
         self.blobs = 0
         self.appends = 0
-        self.broken = 0
+        self.broken: Counter[str] = Counter()
         self._flushes = appended(tenant, self.traffic)
         self._exported: datetime | None = None
         self._known: set[str] = set()
@@ -73,8 +79,9 @@ class World:
             self.costs.instead.append(too_many({"x-ms-ratelimit-microsoft.costmanagement-tenant-retry-after": "17"}))
         written = self._flushes[number]
         if number % BROKEN == 3 and (whole := [name for name in sorted(written) if written[name].endswith(b"\n")]):
-            written[whole[0]] += BROKEN_LINE
-            self.broken += 1
+            spoilt = whole[number % len(whole)]
+            written[spoilt] += BROKEN_LINE
+            self.broken[spoilt.partition("/")[0]] += 1
         list(self._pool.map(self._append, written, written.values()))
         self._export(at)
         return at
@@ -184,11 +191,9 @@ class World:
             f'[store]\nurl = "{store}"\nkeep_events_days = 60',
             f'[azure]\ncredential = "token"\nresource_manager = "{here}"\nlog_analytics = "{here}"',
             _source("inventory", "inventory"),
-            _source(
-                "responses",
-                "blobs",
-                path=f"{container}/responses/{{workspace}}/{{deployment}}/y={{year}}/m={{month}}/d={{day}}/h=*/m=00/PT1H.json",
-                credential_env=KEY_ENV,
+            *(
+                _source(name, "blobs", path=f"{container}/{path}", credential_env=KEY_ENV)
+                for name, path in LAYOUTS.items()
             ),
             _source("gateway", "log-analytics", workspace_id=GATEWAY_LOGS),
             *(
