@@ -117,7 +117,7 @@ def failing(rng: random.Random, writer: Writer) -> Callable[[Call], Answer | Non
 def test_every_record_is_counted_once_in_random_schedules(
     container: "ContainerClient", proxy: StorageProxy, *, named: bool
 ) -> None:
-    for seed in range(60 if THOROUGH else 4):
+    for seed in range(30 if THOROUGH else 4):
         rng = random.Random(seed)
         writer = Writer(container, rng, named=named)
         reader = Reader(f"{address(container, proxy.address)}/{HOURS}/PT1H.json")
