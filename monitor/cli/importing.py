@@ -93,7 +93,8 @@ def _found(pattern: str, path: str) -> list[str]:
 
 def _are_costs(found: Sequence[str], path: str) -> bool:
     """Whether files are cost exports; SettingsError if only some are. Empty ones and manifests are of either kind."""
-    from monitor.sources.cost_export import MANIFEST, is_export
+    from monitor.sources.cost_export import is_export
+    from monitor.sources.export_manifest import MANIFEST
 
     telling = [file for file in found if Path(file).name != MANIFEST and Path(file).stat().st_size]
     costs = [file for file in telling if is_export(file)]

@@ -97,8 +97,9 @@ def _cursors(container: "ContainerClient") -> dict[str, Cursor]:
     for blob in container.list_blobs(results_per_page=5000):
         name = f"{container.container_name}/{blob.name}"
         labels = f'{{"workspace":"{blob.name.split("/")[8]}"}}'
-        said = {"labels": labels, "format": "response-log", "seen": str(blob.etag)}
-        cursors[name] = Cursor(name=name, object=name, generation=0, **said)
+        cursors[name] = Cursor(
+            name=name, object=name, generation=0, labels=labels, format="response-log", seen=str(blob.etag)
+        )
     return cursors
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.errors import UnreachableError
+from monitor.errors import MonitorError, UnreachableError
 from monitor.sources.cost_answer import CostAnswer
 from monitor.sources.cost_export import Settings, pulls
 from monitor.sources.cost_rows import Include
@@ -107,7 +107,7 @@ def test_exports_come_from_the_oldest_to_the_newest(tmp_path: Path) -> None:
     assert [Path(pull.name).stem for pull in read_all(tmp_path / "*.csv")] == ["b", "c", "d", "a"]
 
 
-def _changed(path: Path, known: CostAnswer, include: Include = "models") -> list[CostAnswer | UnreachableError]:
+def _changed(path: Path, known: CostAnswer, include: Include = "models") -> list[CostAnswer | MonitorError]:
     settings = Settings(name="costs", kind="cost-export", path=str(path), include=include)
     return list(pulls(settings, {known.name: (known.fingerprint, known.written_at)}, Request(), session()))
 
