@@ -59,8 +59,11 @@ def _row(deployment: Deployment, one: Booking) -> CostRow:
 
 
 def _others(tenant: Tenant, subscription: str, at: datetime) -> Iterator[CostRow]:
-    """Yield what else a subscription pays for: nothing of ours."""
-    for number in range((at.date() - tenant.first).days):
+    """Yield what else a subscription pays for: nothing of ours, but of every day.
+
+    So no day's answer is ever without a row: of such a day what is known stays, for it could be Azure that has forgot.
+    """
+    for number in range((at.date() - tenant.first).days + 1):
         bought: dict[str, Any] = {
             "day": tenant.first + timedelta(days=number),
             "subscription": subscription,

@@ -76,6 +76,11 @@ class Bills:
         ended = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=(block + 1) * 24 // BLOCKS)
         known = _renewal(ended + timedelta(hours=8 + random.random() * 22))
         wrong = random.random() < 0.04
+        if wrong:
+            # It is booked on the day that it is reported on, which has begun by then.
+            known = max(
+                known, _renewal(ended.replace(hour=0) + timedelta(days=1 if block < BLOCKS - 1 else 0, hours=1))
+            )
         rerated = random.random() < 0.05 and _closing(day) > known
         for meter, tokens in (("input", read), ("output", written)):
             if not tokens:
