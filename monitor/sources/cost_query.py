@@ -3,7 +3,8 @@
 A collection: 1 ask for every month that is not closed yet, whole UTC days; 2 where Azure refuses the best query, ask
 the next (monitor.sources.azure.cost_request); 3 where an answer looks cut off, ask for fewer days and believe the finer
 answer; 4 read the rows into charges, ignored and rejected ones, with the days they are of. Every answer says all it
-knows about its days and replaces them (monitor.store.charges); a day of which it has no row stays as it is known.
+knows about its days and replaces them (monitor.store.charges). A day without a row is one without charges if it lies
+between days with some; before the first and after the last nothing is said, and what is known of them stays.
 """
 
 import logging

@@ -24,7 +24,8 @@ workspace = "foundry"
 name = "medium"
 model = "mistral-medium-3-5"
 """
-HEADER = "Date,ResourceId,MeterCategory,MeterName,Quantity,UnitOfMeasure,CostInBillingCurrency,BillingCurrency,SubscriptionId"
+HEADER = "Date,ResourceId,MeterCategory,MeterName,Quantity,UnitOfMeasure,"
+HEADER += "CostInBillingCurrency,BillingCurrency,SubscriptionId"
 
 
 @pytest.fixture

@@ -120,11 +120,23 @@ def test_pitfall_14_an_answer_that_knows_nothing_wipes_nothing(tenant: Tenant, e
     assert tenant.bill() == {18: Decimal("1.50"), 19: Decimal("1.50")}
 
 
-def test_a_day_that_the_answer_leaves_out_stays_as_it_is_known(tenant: Tenant) -> None:
+@pytest.mark.parametrize("left", [18, 19])
+def test_a_day_at_either_end_that_the_answer_leaves_out_stays_as_it_is_known(tenant: Tenant, left: int) -> None:
     tenant.collect()
-    tenant.costs.rows = [row(19, "2")]
+    tenant.costs.rows = [row(left, "2")]
     tenant.collect()
-    assert tenant.bill() == {18: Decimal("1.50"), 19: Decimal(2)}
+    assert tenant.bill() == {18: Decimal("1.50"), 19: Decimal("1.50"), left: Decimal(2)}
+
+
+def test_a_charge_that_azure_moves_to_another_day_counts_there_and_no_longer_here(tenant: Tenant) -> None:
+    tenant.costs.rows = [row(18), row(19), row(20)]
+    tenant.collect()
+    before = tenant.clock.time
+    tenant.costs.rows = [row(18), row(20), row(20, "0.75", group="other")]
+    tenant.collect()
+    assert tenant.bill() == {18: Decimal("1.50"), 20: Decimal("2.25")}
+    assert tenant.bill(before) == {18: Decimal("1.50"), 19: Decimal("1.50"), 20: Decimal("1.50")}
+    assert tenant.counted("cost_day") == 5
 
 
 def test_a_failure_in_the_middle_loses_nothing_and_the_next_collection_completes(tenant: Tenant) -> None:

@@ -257,9 +257,19 @@ class _Reading:
                 )
 
     def _covered(self, apart: str) -> dict[Place, int]:
-        """Return the days answered for: not those of which there are rows to keep and none could be read."""
-        days = self._days.get(apart, {})
-        return {place: count for place, count in days.items() if count or place not in self._unread}
+        """Return the days answered for: not those of which there are rows to keep and none could be read.
+
+        A day without a row that lies between days with some is one without charges: Azure moves charges between days,
+        and what it has moved must not count twice. Before the first and after the last row nothing is known.
+        """
+        said = self._days.get(apart, {})
+        days = {place: count for place, count in said.items() if count or place not in self._unread}
+        for scope in {scope for scope, _ in said}:
+            of_scope = [day for other, day in said if other == scope]
+            for day in range(min(of_scope), max(of_scope)):
+                if (scope, day) not in said:
+                    days[scope, day] = 0
+        return days
 
 
 def _fingerprint(query: Query, table: Table) -> str:
