@@ -19,7 +19,7 @@ from monitor.domain.period import day_number, day_of
 from monitor.domain.reconcile import LOGGED_METERS
 from monitor.reporting.presenting.cells import shown
 from monitor.reporting.spending import billing_days_note, unattributed_note
-from monitor.store.charges import Billed, billed
+from monitor.store.billed import Billed, billed
 from monitor.store.deployments import deployments
 from monitor.store.rollups import DayTokens, day_tokens
 

@@ -22,7 +22,7 @@ from monitor.domain.reconcile import LOGGED_METERS, Comparison, Sides, compare, 
 from monitor.domain.records import MeterClass
 from monitor.reporting.presenting.cells import shown
 from monitor.reporting.spending import billing_days_note, unattributed_note
-from monitor.store.charges import Billed, billed
+from monitor.store.billed import Billed, billed
 from monitor.store.deployments import Deployed, deployments
 from monitor.store.prices import price_book
 from monitor.store.rollups import usage

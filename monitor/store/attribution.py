@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from monitor.domain.attribution import UNKNOWN, Candidate, Charged, Days, Home, said
 from monitor.domain.money import EXACT, plain
-from monitor.store.charges import cost_sums, joined, known
+from monitor.store.billed import cost_sums, joined, known
 from monitor.store.claims import claims
 from monitor.store.tables import charge, charge_map, charged_resource, deployment
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from monitor.domain.ledger import BilledDay
 from monitor.domain.money import EXACT, NANO, REMAINDER, quantity_of
-from monitor.store.charges import WHOLE, cost_sums, joined, known
+from monitor.store.billed import WHOLE, cost_sums, joined, known
 from monitor.store.rollups import tuples
 from monitor.store.tables import charge, charged_resource
 

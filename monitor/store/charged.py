@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from monitor.errors import SettingsError, UnknownNameError
-from monitor.store.charges import known
+from monitor.store.billed import known
 from monitor.store.tables import charge, charged_resource, deployment, workspace
 
 if TYPE_CHECKING:

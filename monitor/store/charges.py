@@ -7,12 +7,14 @@ there the pull itself is superseded from the start, kept and never counted; 4 th
 inserted with `recorded_at`; all in the caller's one transaction (monitor.store.engine.writing). So the answer written
 last counts, in whatever order answers come. A pull that answers for no day supersedes nothing. A row counts at an
 instant if it was recorded by then and not superseded yet.
+
+An answer for a whole subscription holds what one for a resource group in it says: of a day of which both are known the
+wider one counts, whichever came first, lest the group's charges count twice.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -20,7 +22,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from xxhash import xxh3_128_intdigest
 
-from monitor.domain.money import NANO, from_store, quantity_of, quantity_to_store, to_store
+from monitor.domain.money import quantity_to_store, to_store
 from monitor.domain.records import Charge, scope_of
 from monitor.store.tables import charge, charged_resource, cost_day, cost_pull
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 _encode = msgspec.msgpack.Encoder().encode
 
-WHOLE = 10**NANO
+IN_GROUP = "/resourcegroups/"
+"""Stands between a subscription and a group in the scope of an answer for the group alone."""
 AT_ONCE = 500
 ROWS_AT_ONCE = 10_000
 
@@ -78,26 +81,6 @@ class PullResult(Struct, frozen=True, kw_only=True):
     duplicates: int
 
 
-class Billed(Struct, frozen=True, kw_only=True):
-    """The sum of the charges of one UTC day, resource, meter, model and currency.
-
-    `consumed_quantity` is in single units (tokens, hours), over the charges whose unit is known, None if it is of none;
-    `rows_without_quantity` of the `rows` charges have no known one. `deployment_id` None: unattributed.
-    """
-
-    day: int
-    deployment_id: int | None
-    resource_id: str
-    meter: str
-    model: str | None
-    currency: str
-    billed_cost: Decimal
-    consumed_quantity: Decimal | None
-    rows: int
-    rows_without_quantity: int
-    recorded_at: datetime
-
-
 def record_pull(connection: "Connection", pull: CostPull) -> PullResult:
     """Record a pull, in the steps above."""
     last = _pulls(pull.source_id).where(cost_pull.c.object == pull.object).order_by(cost_pull.c.id.desc()).limit(1)
@@ -125,75 +108,6 @@ def _pulls(source_id: int) -> "sa.Select[Any]":
     return sa.select(*columns).where(cost_pull.c.source_id == source_id)
 
 
-def billed(connection: "Connection", first_day: int, last_day: int, as_of: datetime | None = None) -> list[Billed]:
-    """Return what was billed for the UTC days (both inclusive), as known now or at an instant."""
-    keys = (
-        charge.c.charge_period_start,
-        charged_resource.c.deployment_id,
-        charged_resource.c.resource_id,
-        charge.c.meter,
-        charge.c.model,
-        charge.c.billing_currency,
-    )
-    query = (
-        sa.select(
-            *keys,
-            *cost_sums(),
-            sa.func.sum(charge.c.consumed_quantity),
-            sa.func.count(),
-            sa.func.count(charge.c.consumed_quantity),
-            sa.func.max(charge.c.recorded_at),
-        )
-        .join(charged_resource, charged_resource.c.id == charge.c.resource)
-        .where(charge.c.charge_period_start.between(first_day, last_day), *known(charge, as_of))
-        .group_by(*keys)
-        .order_by(charge.c.charge_period_start, charged_resource.c.resource_id, charge.c.meter)
-    )
-    return [_billed(row) for row in connection.execute(query)]
-
-
-def known(table: sa.Table, as_of: datetime | None) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions under which a row of `charge` or `cost_day` counts, now or at an instant."""
-    if as_of is None:
-        return [table.c.superseded_at.is_(None)]
-    return [
-        table.c.recorded_at <= as_of,
-        sa.or_(table.c.superseded_at.is_(None), table.c.superseded_at > as_of),
-    ]
-
-
-def cost_sums() -> tuple[sa.ColumnElement[Any], ...]:
-    """Sum billed costs, apart in whole units, what is left in 1e-9, and in 1e-20 units; `joined` puts them together.
-
-    SQLite adds in 64 bits and fails beyond them: one sum of 1e-9 units would end at 9.2 billion of a currency, which a
-    month in dong or rupiah passes.
-    """
-    cost = charge.c.billed_cost
-    return sa.func.sum(cost // WHOLE), sa.func.sum(cost % WHOLE), sa.func.sum(charge.c.billed_cost_remainder)
-
-
-def joined(whole: int, nano: int, remainder: int) -> Decimal:
-    """Return the amount of `cost_sums`."""
-    return from_store(int(whole) * WHOLE + int(nano), int(remainder))
-
-
-def _billed(row: Any) -> Billed:
-    day, deployment_id, resource_id, meter, model, currency, *costs, quantity, rows, measured, recorded_at = row
-    return Billed(
-        day=day,
-        deployment_id=deployment_id,
-        resource_id=resource_id,
-        meter=meter,
-        model=model,
-        currency=currency,
-        billed_cost=joined(*costs),
-        consumed_quantity=quantity_of(quantity),
-        rows=rows,
-        rows_without_quantity=rows - measured,
-        recorded_at=recorded_at,
-    )
-
-
 def _said(pull: CostPull) -> dict[Place, str]:
     """Return what each day of a pull says, as a text that is the same for the same charges in any order."""
     sums = dict.fromkeys(pull.days, 0)
@@ -218,7 +132,19 @@ def _held_against(connection: "Connection", pull: CostPull, said: Mapping[Place,
                 outdated.add((scope, day))
             elif fingerprint == said[scope, day]:
                 confirmed.add((scope, day))
-    return outdated, confirmed
+    wider = _known_wider(connection, pull)
+    return outdated - wider, confirmed | wider
+
+
+def _known_wider(connection: "Connection", pull: CostPull) -> set[Place]:
+    """Return the days of resource groups of which their whole subscription is known."""
+    known_wider = set()
+    for scope, some in _by_scope(pull.days):
+        if IN_GROUP in scope:
+            wider = scope.partition(IN_GROUP)[0]
+            asked = (cost_day.c.scope == wider, cost_day.c.day.in_(some), cost_day.c.superseded_at.is_(None))
+            known_wider |= {(scope, day) for day in connection.scalars(sa.select(cost_day.c.day).where(*asked))}
+    return known_wider
 
 
 def _confirm(connection: "Connection", number: int, places: set[Place]) -> None:
@@ -232,9 +158,15 @@ def _supersede(connection: "Connection", pull: CostPull, places: Iterable[Place]
         for table, day_column in ((charge, charge.c.charge_period_start), (cost_day, cost_day.c.day)):
             connection.execute(
                 sa.update(table)
-                .where(table.c.scope == scope, day_column.in_(some), table.c.superseded_at.is_(None))
+                .where(_within(table, scope), day_column.in_(some), table.c.superseded_at.is_(None))
                 .values(superseded_at=pull.recorded_at)
             )
+
+
+def _within(table: sa.Table, scope: str) -> "sa.ColumnElement[bool]":
+    """Return the condition that a row is of a scope, or of a resource group in it."""
+    groups = table.c.scope.startswith(f"{scope}{IN_GROUP}", autoescape=True)
+    return sa.or_(table.c.scope == scope, groups) if scope else table.c.scope == scope
 
 
 def _by_scope(places: Iterable[Place]) -> Iterator[tuple[str, Sequence[int]]]:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from monitor.domain.answer import Known, Question, State
 from monitor.domain.period import MINUTES_A_DAY, instant_of, minute_number
-from monitor.store.charges import known
+from monitor.store.billed import known
 from monitor.store.minutes import last_minutes
 from monitor.store.tables import cost_day, cost_pull, source, usage_day, usage_minute
 

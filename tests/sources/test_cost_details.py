@@ -19,7 +19,7 @@ from monitor.sources.azure.refusals import MissingRoleError
 from monitor.sources.cost_answer import CostAnswer
 from monitor.sources.cost_details import Settings, probe, pulls
 from monitor.sources.request import Request
-from monitor.store.charges import billed
+from monitor.store.billed import billed
 from monitor.store.engine import reading
 from tests.azure.cost_details import SIGNATURE, CostDetails
 from tests.azure.server import Answer, Server, error, serving

@@ -20,7 +20,7 @@ from monitor.sources.cost_answer import CostAnswer
 from monitor.sources.cost_export import Settings, pulls
 from monitor.sources.export_manifest import run_of
 from monitor.sources.request import Request
-from monitor.store.charges import billed
+from monitor.store.billed import billed
 from monitor.store.engine import reading
 from tests.azure.exports import Export, csv_bytes
 from tests.azure.parts import KEY

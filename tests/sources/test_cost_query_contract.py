@@ -16,7 +16,7 @@ from monitor.config.settings import Settings
 from monitor.domain.period import Period, day_number
 from monitor.sources import cost_query
 from monitor.sources.azure.cloud import Azure
-from monitor.store.charges import billed
+from monitor.store.billed import billed
 from monitor.store.engine import reading
 from tests.azure.cost_management import CostManagement, CostRow
 from tests.azure.server import Answer, error, serving

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from monitor.domain.records import Charge, MeterClass
 from monitor.store.attribution import attribute, map_resource, unattributed, unmap_resource
-from monitor.store.charges import CostPull, PullResult, Seen, billed, known, last_seen, record_pull
+from monitor.store.billed import billed, known
+from monitor.store.charges import CostPull, PullResult, Seen, last_seen, record_pull
 from monitor.store.engine import reading, writing
 from monitor.store.tables import charge, cost_day, deployment, source, workspace
 
@@ -62,10 +63,13 @@ class Store:
         from_source: int = 0,
         written: int | None = None,
         name: str = "export.csv",
+        scope: str = "",
     ) -> PullResult:
         self.hours += 1
         kept = list(charges)
-        counted = Counter((one.sub_account_id or one.billing_account_id, one.charge_period_start) for one in kept)
+        counted = Counter(
+            (scope or one.sub_account_id or one.billing_account_id, one.charge_period_start) for one in kept
+        )
         pull = CostPull(
             source_id=self.sources[from_source],
             object=name,
@@ -74,6 +78,7 @@ class Store:
             recorded_at=self.at(self.hours),
             charges=kept,
             days={place: counted[place] for place in (counted if days is None else days)},
+            scope=scope,
         )
         with writing(self.engine) as connection:
             return record_pull(connection, pull)
@@ -365,3 +370,27 @@ def test_the_charges_of_a_day_are_the_same_in_any_order(store: Store) -> None:
     store.record(charges)
     assert store.record(charges[::-1]).duplicates == 3
     assert store.record(charges[:2]).stored == 2
+
+
+@pytest.mark.parametrize("wider_first", [True, False])
+def test_a_resource_group_s_charges_do_not_count_beside_those_of_its_whole_subscription(
+    store: Store, wider_first: bool
+) -> None:
+    def wider() -> None:
+        store.record([charged(1, "5"), charged(2, "7")], name="export")
+
+    def narrow() -> None:
+        store.record([charged(1, "2"), charged(3, "4")], name="group", scope="sub-a/resourcegroups/rg")
+
+    for record in (wider, narrow) if wider_first else (narrow, wider):
+        record()
+    assert store.costs() == {1: Decimal(5), 2: Decimal(7), 3: Decimal(4)}
+    wider()
+    narrow()
+    assert store.costs() == {1: Decimal(5), 2: Decimal(7), 3: Decimal(4)}
+
+
+def test_a_group_whose_name_begins_like_a_subscription_s_stays(store: Store) -> None:
+    store.record([charged(1, "2")], name="group", scope="other/resourcegroups/sub-a")
+    store.record([charged(1, "5")], name="export")
+    assert store.costs() == {1: Decimal(7)}

@@ -22,7 +22,7 @@ from monitor.collect import collect
 from monitor.config import load
 from monitor.domain.period import day_number
 from monitor.store import migrate
-from monitor.store.charges import billed
+from monitor.store.billed import billed
 from monitor.store.engine import open_engine, reading
 from tests.azure.cost_management import CostManagement, too_many
 from tests.azure.server import Server, serving
