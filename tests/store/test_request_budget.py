@@ -165,6 +165,7 @@ def scopes(count: int) -> list[str]:
     return [f"/subscriptions/{number:08d}-0000-0000-0000-000000000000" for number in range(count)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("speed", "count", "times", "months"),
     [
@@ -195,6 +196,7 @@ def test_four_processes_together_never_pass_a_limit(
     assert at[-1] - at[0] > timedelta(seconds=120 if months == 1 else 3600)
 
 
+@pytest.mark.long
 def test_four_collections_at_once_never_pass_a_limit_and_miss_nothing(store_url: str) -> None:
     # A request counts as being made for a minute at most, which is four seconds here: enough on a slow machine.
     clock = HurriedClock(15)
