@@ -13,9 +13,12 @@ from monitor.cli.status import DONE
 from monitor.domain.answer import Column
 from monitor.errors import counted
 
-COSTS, METRICS = "cost-export", "azure-metrics"
-UNITS = {COSTS: "row", METRICS: "minute"}
-"""What positions count in objects that are no bytes; minutes count from 1970 on."""
+EXPORTS = "cost-export"
+UNITS = {"charges": "row", "minutes": "minute"}
+"""What positions count by what a source yields: bytes of its objects, if it is not here; minutes are since 1970.
+
+Sources whose objects are neither say so themselves, by a `POSITIONS`.
+"""
 
 COLUMNS = (
     Column("source", "text", "Source"),
@@ -53,7 +56,7 @@ def list_quarantine(invocation: Invocation, limit: int, form: str) -> None:
         click.echo("Nothing is in quarantine.")
         return
     rows = [
-        (one.source, _near(one.object), _place(one.kind, one.position), one.records, one.reason, one.recorded_at)
+        (one.source, _near(one.object), place(one.kind, one.position), one.records, one.reason, one.recorded_at)
         for one in groups
     ]
     output.table(COLUMNS, rows, spare=("recorded_at", "source"))
@@ -72,7 +75,7 @@ def _list_all(invocation: Invocation, limit: int) -> None:
             "source": one.source,
             "object": one.object,
             "position": one.position,
-            "unit": UNITS.get(one.kind, "byte"),
+            "unit": _unit(one.kind),
             "length": one.length,
             "reason": one.reason,
             "recorded_at": _second(one.recorded_at),
@@ -88,15 +91,29 @@ def _second(instant: datetime) -> str:
     return rfc3339(instant.replace(microsecond=0))
 
 
-def _place(kind: str, position: int) -> str:
-    """Say where in its object a record lies; a cost export that cannot be read at all lies at row 0."""
-    if kind == METRICS:
-        from monitor.domain.period import instant_of
+def _unit(kind: str) -> str:
+    from monitor.config import source_kinds
 
-        return f"{instant_of(position):%Y-%m-%d %H:%M}"
-    if kind != COSTS:
-        return f"byte {position:,}"
-    return f"row {position:,}" if position else "whole file"
+    module = source_kinds().get(kind)
+    said: str | None = getattr(module, "POSITIONS", None)
+    return said or UNITS.get(getattr(module, "YIELDS", ""), "byte")
+
+
+def place(kind: str, position: int) -> str:
+    """Say where in its object a record lies; a bill that cannot be read at all lies at row 0."""
+    from monitor.domain.period import instant_of, rfc3339
+
+    match _unit(kind):
+        case "row":
+            return f"row {position:,}" if position else "whole file"
+        case "minute":
+            return f"{instant_of(position):%Y-%m-%d %H:%M}"
+        case "time":
+            from monitor.sources.log_rows import time_at
+
+            at = time_at(position)
+            return rfc3339(at).replace("T", " ").removesuffix("Z") if at else "no time"
+    return f"byte {position:,}"
 
 
 def _near(path: str) -> str:
@@ -119,7 +136,7 @@ def retry(invocation: Invocation, form: str, strict: bool) -> int:
     with opened(settings) as engine:
         results = retry_quarantine(engine, settings, now=invocation.now)
         with reading(engine) as connection:
-            waiting = count_quarantined(connection, COSTS)
+            waiting, left = count_quarantined(connection, EXPORTS), count_quarantined(connection)
     if form == "json" or results:
         status = tell(results, form, strict=strict, rows_waiting_for_a_corrected_export=waiting)
     else:
@@ -128,5 +145,6 @@ def retry(invocation: Invocation, form: str, strict: bool) -> int:
         wait = "waits" if waiting == 1 else "wait"
         click.echo(f"{counted(waiting, 'row')} of cost exports {wait} for a corrected export: put one beside the old.")
     elif form != "json" and not results:
-        click.echo("Nothing is in quarantine.")
+        there = f"What is in quarantine ({counted(left, 'record')}) lies in no file or blob that could be read again."
+        click.echo(there if left else "Nothing is in quarantine.")
     return status

@@ -10,6 +10,7 @@ from monitor.clock import Clock
 from monitor.collect import open_session
 from monitor.collect.tally import SourceResult, Tally
 from monitor.collect.usage import settle, store_pieces
+from monitor.config import source_kinds
 from monitor.config.settings import Settings
 from monitor.describe import describe_settings, registry
 from monitor.domain.stretch import Cursor, Parsed, Piece
@@ -28,20 +29,20 @@ from monitor.store.quarantine import Waiting, release, waiting
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-KINDS: dict[str, Any] = {files.KIND: files, blobs.KIND: blobs}
-"""The kinds of sources whose records can be read again where they lie."""
-
 
 def retry_quarantine(engine: "Engine", settings: Settings, *, now: datetime) -> list[SourceResult]:
     """Read every record in quarantine again where it lies, if it is still there.
 
-    Rows of cost exports are passed over: a corrected export is read as a new one, and replaces the old.
+    Only kinds of sources that have a `lying(settings, session)` keep their records where they lie. Others are passed
+    over: a corrected cost export is read as a new one and replaces the old, what was asked for is asked for again.
     """
     ensure(engine)
     describe_settings(engine, settings)
     results = []
     with open_session(engine, settings, now=now, clock=Clock()) as session:
-        for kind, module in KINDS.items():
+        for kind, module in source_kinds().items():
+            if not hasattr(module, "lying"):
+                continue
             with reading(engine) as connection:
                 records = waiting(connection, kind)
             for source in sorted({record.source for record in records}):

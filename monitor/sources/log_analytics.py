@@ -30,6 +30,8 @@ from monitor.sources.session import Session
 
 KIND = "log-analytics"
 YIELDS = "events"
+POSITIONS = "time"
+"""What the places of rows that could not be read say (monitor.sources.log_rows)."""
 
 GATEWAY, CUSTOM = "apim-llm", "response-log"
 """As which format the rows are believed: a custom table is a response log by other means."""

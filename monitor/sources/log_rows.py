@@ -8,6 +8,7 @@ so stand in the same window however often it is asked.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, structs
@@ -45,6 +46,9 @@ Placed = tuple[int, Outcome]
 """A position for the quarantine, and what the row there was decoded to."""
 
 ARRIVED = "IngestedAt"
+
+CONTENT_BITS = 20
+"""The lowest bits of a position, which tell the bad rows of one millisecond apart."""
 
 SETTLING_MS = 10 * 60_000
 """How long half a request waits for its other half; API Management's logs come one to three minutes late."""
@@ -141,7 +145,13 @@ def _position(row: Mapping[str, Any], time: str, content: int) -> int:
         at = instant.to_milliseconds(instant_in(row, time))
     except UnreadableError:
         at = 0
-    return at << 20 | content & 0xFFFFF
+    return at << CONTENT_BITS | content & ((1 << CONTENT_BITS) - 1)
+
+
+def time_at(position: int) -> datetime | None:
+    """Return the time of the row at a position, in UTC; None if it had none that could be read."""
+    milliseconds = position >> CONTENT_BITS
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds) if milliseconds else None
 
 
 def _custom(row: Mapping[str, Any]) -> Outcome:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.cli.quarantine import place
 from monitor.cli.tables import laid_out
 from monitor.domain.answer import Column
 from monitor.sample.folder import write_sample
@@ -161,6 +162,24 @@ def test_the_quarantine_lists_what_is_alike_on_one_line_and_each_record_in_json(
     assert said.endswith("\n3 in quarantine.\n")
     rows = json.loads(run("quarantine", "list", "--format", "json").stdout)["rows"]
     assert [(row["unit"], row["recorded_at"]) for row in rows] == [("byte", "2026-11-09T08:00:00Z")] * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "position", "said"),
+    [
+        ("files", 1234, "byte 1,234"),
+        ("blobs", 0, "byte 0"),
+        ("cost-export", 0, "whole file"),
+        ("cost-query", 3, "row 3"),
+        ("cost-details", 12, "row 12"),
+        ("azure-metrics", 60, "1970-01-01 01:00"),
+        ("log-analytics", 1_762_689_600_123 << 20 | 77, "2025-11-09 12:00:00.123000"),
+        ("log-analytics", 77, "no time"),
+        ("of-a-later-version", 5, "byte 5"),
+    ],
+)
+def test_where_a_record_lies_is_said_as_its_source_counts(kind: str, position: int, said: str) -> None:
+    assert place(kind, position) == said
 
 
 def test_an_empty_quarantine_says_so_when_retried(run: Run, here: Path) -> None:

@@ -276,6 +276,8 @@ def test_a_quarantined_value_is_told_with_its_minute(foundry: Foundry, store_url
     assert "2026-11-23 11:00" in table
     (row,) = json.loads(record)["rows"]
     assert (row["unit"], row["position"]) == ("minute", AT)
+    retried = CliRunner().invoke(application, [*asked[:-1], "retry"], obj=Invocation(now=NOW)).stdout
+    assert retried == "What is in quarantine (1 record) lies in no file or blob that could be read again.\n"
 
 
 def test_unusable_values_are_quarantined_once_and_counted(foundry: Foundry) -> None:
