@@ -283,3 +283,13 @@ def test_the_source_archive_holds_what_the_wheel_is_made_of(built: Path) -> None
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "LICENSE", "README.md", "migrations/env.py", "monitor/__init__.py"} <= names
+
+
+def test_every_known_pitfall_of_azure_s_has_a_test_named_after_it() -> None:
+    """The list of 25 is the project's own; a test says by its number which one it keeps us out of."""
+    named = {
+        int(number)
+        for path in python_files("tests")
+        for number in re.findall(r"(?m)^def test_pitfall_(\d+)_", path.read_text())
+    }
+    assert named == set(range(1, 26))

@@ -168,7 +168,7 @@ def test_recorded_errors_keep_their_status_and_cause(shared_data: Path, engine: 
         assert connection.execute(sa.text(f"SELECT {counted} FROM usage_day")).one() == (4, 3, 1, 1)
 
 
-def test_the_same_calls_in_two_logs_are_counted_from_the_one_that_is_believed(
+def test_pitfall_4_the_same_calls_in_two_logs_are_counted_from_the_one_that_is_believed(
     engine: sa.Engine, tmp_path: Path
 ) -> None:
     body = {"id": "cmpl-1", "model": "mistral-large-2407", "usage": {"prompt_tokens": 10, "completion_tokens": 5}}

@@ -41,7 +41,7 @@ def test_meters_quoted_in_two_currencies_are_unpriced_and_never_added() -> None:
     assert (line.estimated_cost, line.unpriced_requests) == (None, 1)
 
 
-def test_charges_in_two_currencies_are_never_added() -> None:
+def test_pitfall_11_charges_in_two_currencies_are_never_added() -> None:
     charges = [BilledDay(5, 1, currency, Decimal(1)) for currency in ("EUR", "USD", "EUR")]
     found = lines([], charges, {1: "m"}, PriceBook([]))
     assert [(one.currency, one.billed_cost) for one in found] == [("EUR", Decimal(2)), ("USD", Decimal(1))]

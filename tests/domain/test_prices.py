@@ -35,7 +35,7 @@ def price(
 LIST = [price("input", "3", 100), price("output", "9", 100), price("input", "2", 200), price("output", "6", 200)]
 
 
-def test_a_price_counts_from_its_first_day_and_not_the_day_before() -> None:
+def test_pitfall_23_a_price_counts_from_its_first_day_and_not_the_day_before() -> None:
     book = PriceBook(LIST)
     amounts = [found.amount if (found := book.price("m", "input", day)) else None for day in (99, 100, 199, 200)]
     assert amounts == [None, 3, 3, 2]

@@ -65,7 +65,7 @@ def test_only_a_429_was_throttled() -> None:
         ({}, Cause.UNKNOWN),
     ],
 )
-def test_headers_are_asked_when_the_words_say_nothing(said: dict[str, str], cause: Cause) -> None:
+def test_pitfall_21_headers_are_asked_when_the_words_say_nothing(said: dict[str, str], cause: Cause) -> None:
     assert classify(429, "Rate limit is exceeded.", said) is cause
 
 

@@ -65,7 +65,9 @@ def test_events_hold_every_refusal_once_and_lie_apart(refused: list[tuple[int, i
         ({"requests": 900, "tokens": 190_000}, "tokens"),
     ],
 )
-def test_the_cause_is_what_responses_say_else_what_the_load_implies(load: dict[str, int], cause: str) -> None:
+def test_pitfall_21_the_cause_is_what_responses_say_else_what_the_load_implies(
+    load: dict[str, int], cause: str
+) -> None:
     assert [event.cause for event in joined(minute(0, **load))] == [cause]
 
 

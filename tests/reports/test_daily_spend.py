@@ -56,7 +56,7 @@ def test_why_a_model_has_no_price_is_said(filled: Filled) -> None:
     assert "Unpriced requests: 1; no price of home-made is known" in said
 
 
-def test_requests_without_usage_have_no_cost_rather_than_none(filled: Filled) -> None:
+def test_pitfall_6_requests_without_usage_have_no_cost_rather_than_none(filled: Filled) -> None:
     filled.prices()
     minute = {"minute": at("2026-03-10T12:00:00Z"), "requests": 2, "unmeasured_requests": 2}
     filled.minutes(filled.source("gateway"), filled.deployment("large"), [minute])

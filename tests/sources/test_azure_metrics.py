@@ -89,7 +89,7 @@ def test_the_workspace_is_the_account_as_its_host_is_written(served: Server, met
     assert json.loads(stretch.after.labels) == {"region": "eastus2"}
 
 
-def test_more_than_ten_series_are_all_read(served: Server, metrics: Metrics) -> None:
+def test_pitfall_22_more_than_ten_series_are_all_read(served: Server, metrics: Metrics) -> None:
     """Pitfall 22: `top` is 10 unless said, and the rest is cut off silently."""
     metrics.add(point(deployment=f"d{number:02}") for number in range(25))
     assert len(happened(read(served))) == 25
@@ -129,7 +129,7 @@ def _length(call: Call) -> int:
     return end - first
 
 
-def test_an_answer_about_less_time_than_asked_for_is_asked_for_again_in_halves(
+def test_pitfall_22_an_answer_about_less_time_than_asked_for_is_asked_for_again_in_halves(
     served: Server, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.azure.metrics.LONGEST", timedelta(hours=7))

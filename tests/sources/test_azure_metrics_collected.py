@@ -201,7 +201,7 @@ def test_two_collectors_at_once_count_once(foundry: Foundry) -> None:
     assert foundry.minutes() == {AT: (3, 120)}
 
 
-def test_a_log_is_believed_over_metrics_and_metrics_fill_the_days_without_one(foundry: Foundry) -> None:
+def test_pitfall_4_a_log_is_believed_over_metrics_and_metrics_fill_the_days_without_one(foundry: Foundry) -> None:
     """Pitfall 4: the same request in a log and in metrics is counted once, from one source a day."""
     foundry.uses()
     foundry.uses(AT - 1440)

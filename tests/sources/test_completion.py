@@ -39,11 +39,11 @@ def test_usage_in_a_chunk_of_its_own_as_openai_sends_it() -> None:
     assert counted(stream(chunk(usage=None), chunk(usage=None), chunk(choices=[], usage=USAGE), "[DONE]")) == WHOLE
 
 
-def test_a_stream_without_usage_is_unmeasured() -> None:
+def test_pitfall_6_a_stream_without_usage_is_unmeasured() -> None:
     assert counted(stream(chunk(), chunk(), "[DONE]")) == UNMEASURED
 
 
-def test_the_last_usage_counts_and_chunks_are_never_summed() -> None:
+def test_pitfall_6_the_last_usage_counts_and_chunks_are_never_summed() -> None:
     growing = [chunk(usage={"prompt_tokens": 24, "completion_tokens": n, "total_tokens": 24 + n}) for n in (0, 1, 2)]
     assert counted(stream(*growing, chunk(usage=None), "[DONE]")) == WHOLE
 

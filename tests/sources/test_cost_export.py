@@ -211,7 +211,7 @@ def test_a_missing_currency_is_kept_as_no_currency(tmp_path: Path) -> None:
     assert read(write(tmp_path / "a.csv", [row(currency="")])).charges[0].billing_currency == "XXX"
 
 
-def test_the_billing_currency_is_never_mixed_with_the_pricing_currency(tmp_path: Path) -> None:
+def test_pitfall_11_the_billing_currency_is_never_mixed_with_the_pricing_currency(tmp_path: Path) -> None:
     header = ["costInUsd", "costInPricingCurrency", "pricingCurrency", *HEADER]
     pull = read(write(tmp_path / "a.csv", [["9", "8", "USD", *row(cost="7", currency="EUR")]], header=header))
     assert [(charge.billed_cost, charge.billing_currency) for charge in pull.charges] == [(Decimal(7), "EUR")]

@@ -56,7 +56,7 @@ def test_an_overlap_of_days_still_counts_every_request_once(tenant: Tenant) -> N
     assert totals(tenant.engine) == (20, 2000)
 
 
-def test_the_pieces_of_messages_of_a_call_are_never_added(tenant: Tenant) -> None:
+def test_pitfall_5_the_pieces_of_messages_of_a_call_are_never_added(tenant: Tenant) -> None:
     tenant.call("long")
     for number in range(3, 60):
         tenant.logs.table(WORKSPACE, LLM).add(

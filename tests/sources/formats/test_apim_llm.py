@@ -152,7 +152,7 @@ def test_the_tokens_of_a_record_in_storage_are_those_of_a_joined_row() -> None:
     assert decoded(LLM, correlationId=None, properties=LLM["properties"] | {"CorrelationId": "7b1e"}) == event
 
 
-def test_pieces_of_messages_are_ignored() -> None:
+def test_pitfall_5_pieces_of_messages_are_ignored() -> None:
     assert raw(LLM, sequenceNumber=3, requestMessages="what is our secret?") == Ignored("a piece of a message")
 
 

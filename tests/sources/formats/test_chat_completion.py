@@ -72,7 +72,7 @@ def test_the_status_is_what_the_body_says(body: dict[str, Any], status: int | No
     assert event(json.dumps(body).encode()).status == status
 
 
-def test_the_time_is_that_of_the_completion_else_that_of_the_file() -> None:
+def test_pitfall_24_the_time_is_that_of_the_completion_else_that_of_the_file() -> None:
     body = {"id": "c-1", "choices": [], "created": 1_795_359_000}
     assert event(json.dumps(body).encode()).minute == 1_795_359_000 // 60
     assert event(json.dumps(body | {"created": None}).encode()).minute == AT_MS // 60_000

@@ -91,7 +91,7 @@ def test_a_spend_row_is_read_whole() -> None:
     )
 
 
-def test_a_cache_hit_was_not_billed() -> None:
+def test_pitfall_7_a_cache_hit_was_not_billed() -> None:
     assert payload(cache_hit=True) == payload(cache_hit="True") == row(cache_hit="True") == FROM_CACHE
     for no_hit in (False, None, "False", "None", ""):
         assert isinstance(payload(cache_hit=no_hit), UsageEvent)

@@ -79,7 +79,7 @@ def test_a_request_is_known_by_its_completion_then_by_its_request_id_then_by_not
     assert event(line(request_id="", response=REFUSAL)).identity is None
 
 
-def test_the_model_of_the_body_stands_in_for_one_the_record_does_not_name() -> None:
+def test_pitfall_24_the_model_of_the_body_stands_in_for_one_the_record_does_not_name() -> None:
     assert event(line()).model == "mistral-large-2407"
     assert event(line(response=BODY | {"model": ""})).model is None
 
@@ -111,7 +111,7 @@ def test_unknown_fields_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 429, 500])
-def test_a_failed_request_counts_tokens_only_if_its_body_reports_them(status: int) -> None:
+def test_pitfall_7_a_failed_request_counts_tokens_only_if_its_body_reports_them(status: int) -> None:
     assert event(line(status=status)).prompt_tokens == 812
     assert event(line(status=status, response={"error": {"message": "no"}})).prompt_tokens is None
 
@@ -203,7 +203,7 @@ def test_a_refused_request_says_why_and_for_how_long() -> None:
     assert (silent.cause, silent.retry_after_ms) == (Cause.UNKNOWN, 5000)
 
 
-def test_a_date_to_retry_after_is_seen_from_the_record() -> None:
+def test_pitfall_21_a_date_to_retry_after_is_seen_from_the_record() -> None:
     headers = {"retry-after": "Sun, 22 Nov 2026 14:58:27 GMT"}
     assert event(line(status=429, response=REFUSAL, headers=headers)).retry_after_ms == 29_091
 
