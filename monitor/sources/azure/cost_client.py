@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from monitor.errors import MonitorError, UnreachableError
-from monitor.sources.azure.budget import drawn
-from monitor.sources.azure.cost_pace import LONGEST_WAIT, Patience
+from monitor.sources.azure.cost_pace import BAD_REQUEST, BROKEN, NO_CONTENT, OK, THROTTLED, Patience, Turns
 from monitor.sources.azure.cost_scope import Scope
 from monitor.sources.azure.refusals import Need, meaning
 
@@ -26,11 +25,7 @@ if TYPE_CHECKING:
 
 CLIENT_TYPE = "maas-monitor"
 """Who asks: without this header all callers of a tenant share one allowance (azure.md, 0.6)."""
-ONE_MONTH = 1
-"""What a query costs in units: each asks for days of one calendar month."""
 MOST_PAGES = 1_000
-BROKEN, OK, NO_CONTENT, BAD_REQUEST, THROTTLED, SERVER_ERROR = 0, 200, 204, 400, 429, 500
-WHOLE_TENANT = ""
 CONNECT_S, READ_S = 30, 180
 
 logger = logging.getLogger(__name__)
@@ -68,8 +63,7 @@ class CostClient:
 
     def __init__(self, session: "Session", scope: Scope, *, subject: str, need: Need, requests_per_minute: int) -> None:
         self._session, self._scope, self._subject, self._need = session, scope, subject, need
-        self._per_minute = requests_per_minute
-        self._tenant = session.azure.tenant
+        self._turns = Turns(session, scope, requests_per_minute)
         self._client = _client(session)
 
     def close(self) -> None:
@@ -114,40 +108,20 @@ class CostClient:
 
     def _request(self, body: bytes, link: str) -> _Outcome:
         """Return the answer to one request, however often it has to be asked."""
-        patience, session = Patience(), self._session
+        patience = Patience()
         while True:
-            self._draw()
-            with drawn(session.budget, self._tenant, self._scope.key):
+            if too_long := self._turns.draw():
+                raise self._told(_Outcome(status=THROTTLED), patience, too_long)
+            with self._turns.taken():
                 outcome = self._once(body, link)
             if outcome.status in (OK, NO_CONTENT):
                 return outcome
-            seconds = self._wait_after(outcome, patience)
+            seconds = self._turns.wait_after(outcome.status, outcome.headers, patience)
             if seconds is None or patience.ends(seconds):
                 raise self._told(outcome, patience, seconds or 0.0)
             logger.debug("%s: asked to wait %.0f s (status %d)", self._subject, seconds, outcome.status)
-            session.clock.sleep(seconds)
-            patience.waited += seconds
-
-    def _draw(self) -> None:
-        """Wait until a request may go."""
-        take, minute = self._session.budget.take, self._per_minute
-        while seconds := take(self._tenant, self._scope.key, units=ONE_MONTH, requests_per_minute=minute):
-            if seconds > LONGEST_WAIT:
-                raise self._told(_Outcome(status=THROTTLED), Patience(), seconds)
             self._session.clock.sleep(seconds)
-
-    def _wait_after(self, outcome: _Outcome, patience: Patience) -> float | None:
-        """Return after how long to ask again, None if that is of no use; whom a refusal is about waits with us."""
-        now = self._session.clock.now()
-        if outcome.status == THROTTLED:
-            waits = patience.refused(outcome.headers, now)
-            for of_scope, seconds in waits.items():
-                about = self._scope.key if of_scope else WHOLE_TENANT
-                self._session.budget.pause(self._tenant, about, seconds)
-            return max(waits.values())
-        if outcome.status == BROKEN or outcome.status >= SERVER_ERROR:
-            return patience.failed(outcome.headers, now)
-        return None
+            patience.waited += seconds
 
     def _told(self, outcome: _Outcome, patience: Patience, seconds: float) -> MonitorError:
         if outcome.status == THROTTLED:

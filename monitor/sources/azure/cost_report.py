@@ -16,12 +16,22 @@ import msgspec
 from msgspec import Struct, field
 
 from monitor.errors import MonitorError, UnreachableError
-from monitor.sources.azure.budget import MINUTE, drawn
+from monitor.sources.azure.budget import MINUTE
 from monitor.sources.azure.cloud import LOOPBACK
-from monitor.sources.azure.cost_client import CLIENT_TYPE, WHOLE_TENANT, MalformedAnswerError
-from monitor.sources.azure.cost_pace import LONGEST_WAIT, Patience, asked_to_wait
+from monitor.sources.azure.cost_client import CLIENT_TYPE, MalformedAnswerError
+from monitor.sources.azure.cost_pace import (
+    ACCEPTED,
+    BAD_REQUEST,
+    BROKEN,
+    NO_CONTENT,
+    OK,
+    THROTTLED,
+    Patience,
+    Turns,
+)
 from monitor.sources.azure.cost_scope import Scope
 from monitor.sources.azure.refusals import FORBIDDEN, NOT_FOUND, Need, code_of, meaning
+from monitor.sources.azure.retry_after import asked_to_wait
 from monitor.sources.azure.said import code_like
 
 if TYPE_CHECKING:
@@ -32,13 +42,10 @@ if TYPE_CHECKING:
 
 API = "2025-03-01"
 RESOURCE = "/providers/Microsoft.CostManagement/generateCostDetailsReport"
-A_REQUEST = 1
-"""What a request costs in units: a report is of days of one calendar month."""
 REQUESTS_PER_MINUTE = 4
 PATIENCE_S = 3600.0
 """How long a report is waited for; it is asked for anew the next time."""
-BROKEN, OK, ACCEPTED, NO_CONTENT = 0, 200, 202, 204
-BAD_REQUEST, UNPROCESSABLE, THROTTLED, SERVER_ERROR = 400, 422, 429, 500
+UNPROCESSABLE = 422
 NOT_HERE = (BAD_REQUEST, NOT_FOUND, UNPROCESSABLE)
 TRIES = 3
 COMPLETED, NO_DATA = "completed", "nodatafound"
@@ -97,7 +104,7 @@ class CostReports:
 
     def __init__(self, session: "Session", scope: Scope, *, subject: str, need: Need) -> None:
         self._session, self._scope, self._subject, self._need = session, scope, subject, need
-        self._tenant = session.azure.tenant
+        self._turns = Turns(session, scope, REQUESTS_PER_MINUTE)
         self._files = _plain_client()
 
     def close(self) -> None:
@@ -155,11 +162,12 @@ class CostReports:
 
         patience, session, failure = Patience(), self._session, None
         while True:
-            self._draw()
+            if self._turns.draw():
+                raise self._asked_too_often()
             request = HttpRequest(method, address, json=body, headers={"ClientType": CLIENT_TYPE})
             response = None
             try:
-                with drawn(session.budget, self._tenant, self._scope.key):
+                with self._turns.taken():
                     response = session.arm.send_once(request)
             except ClientAuthenticationError as error:
                 raise meaning(error, self._subject, self._need) from None
@@ -167,28 +175,11 @@ class CostReports:
                 failure = error
             if response is not None and response.status_code in (OK, ACCEPTED, NO_CONTENT):
                 return response
-            seconds = self._wait_after(response, patience)
+            status, headers = (response.status_code, response.headers) if response is not None else (BROKEN, {})
+            seconds = self._turns.wait_after(status, headers, patience)
             if seconds is None or patience.ends(seconds):
                 raise self._told(response, failure)
             session.clock.sleep(seconds)
-
-    def _draw(self) -> None:
-        take, per_minute = self._session.budget.take, REQUESTS_PER_MINUTE
-        while seconds := take(self._tenant, self._scope.key, units=A_REQUEST, requests_per_minute=per_minute):
-            if seconds > LONGEST_WAIT:
-                raise self._asked_too_often()
-            self._session.clock.sleep(seconds)
-
-    def _wait_after(self, response: "HttpResponse | None", patience: Patience) -> float | None:
-        """Return after how long to ask again, None if that is of no use; whom a refusal is about waits with us."""
-        status, now = response.status_code if response is not None else BROKEN, self._session.clock.now()
-        headers = response.headers if response is not None else {}
-        if status == THROTTLED:
-            waits = patience.refused(headers, now)
-            for of_scope, seconds in waits.items():
-                self._session.budget.pause(self._tenant, self._scope.key if of_scope else WHOLE_TENANT, seconds)
-            return max(waits.values())
-        return patience.failed(headers, now) if status == BROKEN or status >= SERVER_ERROR else None
 
     def _told(self, response: "HttpResponse | None", failure: Exception | None) -> MonitorError:
         from azure.core.exceptions import AzureError, HttpResponseError
