@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from msgspec import Struct, json, structs
 
@@ -171,9 +170,8 @@ class _Reading:
         """Ask for window after window; a window whose answer is not whole is halved."""
         full = width = self.settings.slice_minutes * A_MINUTE
         at, end = self.window(cursor)
-        self.known = log_rows.Known(
-            now=self.now, before=cursor.position if self.by_arrival else 0, settling=self.settling
-        )
+        before = cursor.position if self.by_arrival else 0
+        known = log_rows.Known(now=self.now, before=before, settling=self.settling)
         while at < end:
             upto = min(at + width, end)
             try:
@@ -185,7 +183,7 @@ class _Reading:
                     return
                 width = max(SMALLEST_MS, (upto - at) // 2)
                 continue
-            piece = self.piece(cursor, at, upto, table)
+            piece = self.piece(cursor, upto, table, known)
             yield piece
             cursor, at, width = piece.after, upto, min(full, width * 2)
 
@@ -205,23 +203,21 @@ class _Reading:
         first, last = _instant(at), _instant(upto)
         query = self.settings.query
         if query is None:
-            text = kql.gateway_query(first, last, rows=allowed, by_arrival=self.by_arrival)
-            table = self.logs.ask(text, None)
+            table = self.logs.ask(kql.gateway_query(first, last, rows=allowed, by_arrival=self.by_arrival), None)
         else:
             text = kql.custom_query(query, first, last, rows=allowed)
             table = self.logs.ask(text, None if kql.bounds_itself(query) else (first, last))
-        rows = list(table.rows)
-        if len(rows) >= allowed:
+        if len(table.rows) >= allowed:
             raise TooMuchError
-        return structs.replace(table, rows=rows)
+        return table
 
-    def piece(self, cursor: Cursor, at: int, upto: int, table: Table) -> Piece:
+    def piece(self, cursor: Cursor, upto: int, table: Table, known: log_rows.Known) -> Piece:
         """Decode one answer; the cursor behind it never goes back, though the overlap does."""
         settings = self.settings
         decoded = (
-            partial(log_rows.gateway_rows, known=self.known)
+            log_rows.gateway_rows(table, known)
             if settings.query is None
-            else partial(log_rows.custom_rows, columns=settings.columns, subject=f"source {settings.name!r}")
+            else log_rows.custom_rows(table, settings.columns, f"source {settings.name!r}")
         )
         task = Task(
             format=cursor.format,
@@ -231,7 +227,7 @@ class _Reading:
             minutes=self.request.minutes,
         )
         after = max(cursor.position, upto)
-        parsed = parse_outcomes(task, decoded(table), end=after, size=table.size)
+        parsed = parse_outcomes(task, decoded, end=after, size=table.size)
         return Piece(before=cursor, after=structs.replace(cursor, position=after), parsed=parsed)
 
     def too_much(self, at: int, upto: int, error: TooMuchError) -> MonitorError:

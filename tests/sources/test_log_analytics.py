@@ -197,6 +197,14 @@ def test_who_is_told_to_wait_for_long_leaves_it_to_the_next_collection(server: S
     assert len(server.calls) == 1
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirection_is_not_followed(server: Server, logs: LogAnalytics, status: int) -> None:
+    with serving() as elsewhere:
+        logs.answers.append(Answer(status=status, body=b"", headers={"location": f"{elsewhere.address}/x"}))
+        assert refused(server).startswith("gateway: ")
+        assert not elsewhere.calls
+
+
 def test_without_its_client_the_remedy_is_the_extra(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "azure.monitor.query", None)
     assert refused(server) == "gateway: azure-monitor-query is not installed: pip install 'maas-monitor[azure]'"

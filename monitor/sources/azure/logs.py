@@ -4,7 +4,7 @@ The client itself would wait by the machine's clock and give up early, so its re
 It takes an authentication policy of ours, by which plain http is signed on this machine and nowhere else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,11 @@ from msgspec import DecodeError, Struct, json
 
 from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources.azure.refusals import NOT_FOUND, SERVER, THROTTLED, Need, meaning
+from monitor.sources.azure.retry_after import asked_to_wait
+from monitor.sources.azure.said import said
 from monitor.sources.session import Session
 
 if TYPE_CHECKING:
-    from azure.core.exceptions import HttpResponseError
     from azure.monitor.query import LogsQueryClient
 
 ROLE = "Log Analytics Reader"
@@ -37,7 +38,7 @@ class Table(Struct, frozen=True):
     """One whole answer: rows by column, and how many bytes it came in."""
 
     columns: tuple[str, ...]
-    rows: Iterable[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
     size: int
 
 
@@ -89,7 +90,7 @@ class Logs:
             try:
                 return self._ask(query, timespan)
             except AzureError as error:
-                wait = _wait(error, tried)
+                wait = _wait(error, tried, self._session.clock.now())
                 if wait is None or tried == TRIES:
                     raise self._meaning(error) from None
                 self._session.clock.sleep(wait)
@@ -132,7 +133,7 @@ class Logs:
             raise UnreachableError(self._subject, "Log Analytics answers without a table", "try again later")
         table = answer.tables[0]
         columns = tuple(column.name for column in table.columns)
-        rows = (dict(zip(columns, row, strict=False)) for row in table.rows)
+        rows = [dict(zip(columns, row, strict=False)) for row in table.rows]
         return Table(columns=columns, rows=rows, size=len(body))
 
     def _meaning(self, error: Exception) -> MonitorError:
@@ -141,8 +142,8 @@ class Logs:
         status = error.status_code if isinstance(error, HttpResponseError) else None
         if status == OK:
             return UnreachableError(self._subject, BROKEN, "try again later")
-        if isinstance(error, HttpResponseError) and status == BAD_REQUEST:
-            return BadQueryError(self._subject, reason(error))
+        if status == BAD_REQUEST:
+            return BadQueryError(self._subject, _reason(error))
         if status == NOT_FOUND:
             what = f"Azure knows no Log Analytics workspace {self._workspace}"
             return UnreachableError(self._subject, what, "correct workspace_id: the GUID on the workspace's page")
@@ -169,6 +170,8 @@ def _client(session: Session, subject: str) -> "LogsQueryClient":
         authentication_policy=Bearer(session.credential, azure.log_analytics_scope),
         user_agent=AGENT,
         retry_total=0,
+        # Log Analytics never sends anybody elsewhere, and nobody else gets our token or our question.
+        permit_redirects=False,
     )
 
 
@@ -178,7 +181,7 @@ def _keep(kept: list[bytes], body: bytes) -> dict[str, Any]:
     return {}
 
 
-def _wait(error: Exception, tried: int) -> float | None:
+def _wait(error: Exception, tried: int, now: datetime) -> float | None:
     """Return how long to wait before asking again, None if that would not help."""
     from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 
@@ -188,7 +191,8 @@ def _wait(error: Exception, tried: int) -> float | None:
     # The client hides an answer that was cut off or is no JSON behind the status it began with.
     if not isinstance(error, HttpResponseError) or not _passes(error.status_code or OK):
         return None
-    wait = max(backoff, _retry_after(error))
+    headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
+    wait = max([backoff, *asked_to_wait(headers, now).values()])
     return wait if wait <= LONGEST_WAIT else None
 
 
@@ -196,31 +200,7 @@ def _passes(status: int) -> bool:
     return status in (OK, THROTTLED) or status >= SERVER
 
 
-def _retry_after(error: "HttpResponseError") -> float:
-    """Return the longest wait that any header asks for, in seconds; dates are left to the backoff."""
-    headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
-    asked = [_seconds(value) for name, value in headers.items() if name.lower().endswith("retry-after")]
-    return max(asked, default=0.0)
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text.strip().isascii() and text.strip().isdigit() else 0.0
-
-
-def reason(error: "HttpResponseError") -> str:
-    """Return the innermost message of an error's body on one line: about the query's text, never about rows."""
-    try:
-        inner: Any = json.decode(error.response.text())["error"] if error.response is not None else {}
-    except (DecodeError, KeyError, TypeError):
-        return "no reason given"
-    messages = _messages(inner)
+def _reason(error: Exception) -> str:
+    """Return the innermost message of a refusal on one line: it is about the query's text, never about rows."""
+    messages = said(error).messages
     return " ".join(messages[-1].split())[:MAX_MESSAGE] if messages else "no reason given"
-
-
-def _messages(inner: Any) -> list[str]:
-    found = []
-    while isinstance(inner, dict):
-        if isinstance(inner.get("message"), str):
-            found.append(inner["message"])
-        inner = inner.get("innererror")
-    return found

@@ -42,7 +42,8 @@ class Said(Struct, frozen=True, kw_only=True):
 
 def said(error: Exception) -> Said:
     """Return what an error of the Azure libraries says."""
-    parts = [*_kept(error), *_body(error)]
+    # The body first: what a library keeps may be the innermost of its errors.
+    parts = [*_body(error), *_kept(error)]
     codes = [_plain(getattr(error, "error_code", None)), *(code for code, _ in parts), _header(error)]
     return Said(
         status=getattr(error, "status_code", None) or 0,
