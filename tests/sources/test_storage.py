@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,7 +49,8 @@ def test_a_sas_token_reads_and_never_shows(container: "ContainerClient") -> None
     container.upload_blob("x.csv", b"x")
     with container_client(session(environ={KEY_IN: f"?{signature}"}), address(container), KEY_IN, "exports") as opened:
         assert [one.name for one in opened.list()] == ["x.csv"]
-    wrong = signature[:-12] + "AAAAAAAAA%3D"
+    # Base64 of the right length: a signature cut inside an escape is not refused, Azurite fails on it.
+    wrong = re.sub(r"\bsig=[^&]+", f"sig={'A' * 43}%3D", signature)
     with (
         container_client(session(environ={KEY_IN: wrong}), address(container), KEY_IN, "exports") as opened,
         pytest.raises(UnreachableError) as refused,
