@@ -80,7 +80,8 @@ def _candidates(
                     model=row.canonical,
                     home=homes[resource.parent],
                     subscriptions=_drawn_on(history, offers),
-                    first=_created(resource),
+                    # An endpoint made again is the same deployment: it lived when the first of them did.
+                    first=_created(history[0].resource),
                     last=_day(history[-1].seen_until),
                 )
             )

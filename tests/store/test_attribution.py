@@ -307,6 +307,19 @@ def test_pitfall_25_an_endpoint_made_again_is_billed_as_before(billed: Billed) -
     assert billed.bill(saas(), day=TODAY + 2)[0] == "ml-a/ml-a-chat"
 
 
+def test_an_endpoint_made_again_lived_before_it_was(billed: Billed) -> None:
+    billed.add("ml-a")
+    billed.add("ml-b")
+    billed.look()
+    endpoint = billed.azure.endpoints.pop(0)
+    billed.look()
+    undecided = billed.bill(saas())
+    billed.azure.endpoints.append(replace(endpoint, created="2026-11-24T00:00:00Z"))
+    billed.look(24)
+    assert billed.whose(saas()) == undecided
+    assert undecided[0] is None
+
+
 def test_charges_that_came_first_are_attributed_when_inventory_has_been_collected(billed: Billed) -> None:
     billed.add("ml-a")
     assert billed.bill(saas()) == (None, None)
