@@ -9,7 +9,7 @@ have no such metrics.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, json
 
 from monitor.domain.catalogue import Catalogue, is_mistral
-from monitor.domain.metered import Metered, MeteredStretch, Said
+from monitor.domain.metered import Metered, MeteredStretch
 from monitor.domain.period import MINUTES_A_DAY, instant_of, minute_number
 from monitor.domain.records import Place
 from monitor.domain.stretch import Cursor
 from monitor.errors import MonitorError, SettingsError, UnreachableError
-from monitor.sources.azure.refusals import Need
+from monitor.sources.azure.refusals import Need, RefusedRequestError
 from monitor.sources.metric_answers import (
     DEPLOYMENT,
     INPUT,
@@ -55,6 +55,9 @@ METRICS_VERSION = "2023-10-01"
 ACCOUNTS_VERSION = "2024-10-01"
 FOUNDRY = "aiservices"
 """The kind of account that models other than OpenAI's are deployed on."""
+
+QUERIES = (((INPUT, OUTPUT), (DEPLOYMENT, MODEL)), ((REQUESTS,), (DEPLOYMENT, MODEL, STATUS)))
+"""Metrics asked for together, and what they are split by: only requests have a status."""
 
 KEPT_DAYS = 92
 """Azure keeps metrics for 93 days; the last of them may go while we ask."""
@@ -173,7 +176,8 @@ def _accounts_in(settings: Settings, arm: "Arm") -> list[str]:
     path = f"{settings.scope.rstrip('/')}/providers/Microsoft.CognitiveServices/accounts"
     need = Need(role=ROLE, scope=settings.scope)
     listed = arm.pages(path, {"api-version": ACCOUNTS_VERSION}, subject=settings.name, need=need)
-    return sorted(str(one["id"]).lower() for one in listed if str(one.get("kind", "")).lower() == FOUNDRY)
+    found = [one for one in listed if isinstance(one, dict) and str(one.get("kind", "")).lower() == FOUNDRY]
+    return sorted(str(one["id"]).lower() for one in found if one.get("id"))
 
 
 class _Account:
@@ -247,9 +251,9 @@ class _Account:
                 path, parameters, subject=self.subject, need=Need(role=ROLE, scope=self.resource)
             )
             return parse(payload, metrics, first, end, self.resource)
-        except UnreachableError as error:
+        except RefusedRequestError as error:
             # Azure says with the status alone that an answer grows too large.
-            if getattr(error.__context__, "status_code", None) in TOO_MUCH and end - first > SMALLEST:
+            if error.status in TOO_MUCH and end - first > SMALLEST:
                 raise Cut("is refused") from None
             raise
         except Malformed as malformed:
@@ -279,18 +283,10 @@ class _Account:
                     workspace=self.name, deployment=deployment, model=model, endpoint=None, requested_model=None
                 )
                 deployments.append(Metered(place=place, minutes=minutes))
-            elif busy := _busy(minutes.values()):
+            elif busy := sum(one.happened for one in minutes.values()):
                 ignored[OTHER_MODEL] += busy
         return deployments, dict(ignored)
 
 
-QUERIES = (((INPUT, OUTPUT), (DEPLOYMENT, MODEL)), ((REQUESTS,), (DEPLOYMENT, MODEL, STATUS)))
-"""Metrics asked for together, and what they are split by: only requests have a status."""
-
-
 def _watched(model: str, catalogue: Catalogue) -> bool:
     return is_mistral(model) or catalogue.canonical(model) is not None
-
-
-def _busy(minutes: Iterable[Said]) -> int:
-    return sum(one.happened for one in minutes)

@@ -7,14 +7,15 @@ that it is gone.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from monitor.domain.inventory import Listing
 from monitor.errors import MonitorError, SettingsError, UnreachableError, counted
-from monitor.sources.azure.listing import accounts, saas_resources, subscriptions, workspaces
+from monitor.sources.azure.cloud import GUID
+from monitor.sources.azure.listing import Answer, accounts, saas_resources, scopes, subscriptions, workspaces
 from monitor.sources.azure.refusals import NotSignedInError
 from monitor.sources.request import Request
 from monitor.sources.session import Session
@@ -26,10 +27,7 @@ KIND = "inventory"
 YIELDS = "resources"
 NO_BACKFILL = ("Azure says only what there is now", "collect it regularly: what it saw is kept")
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GROUP = re.compile(r"[-\w.()]{1,90}")
-
-Answer = Listing | MonitorError
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,7 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for one in self.subscriptions:
-            if not _GUID.fullmatch(one):
+            if not re.fullmatch(GUID, one, re.IGNORECASE):
                 remedy = "write the GUIDs of subscriptions, as `az account list` shows them"
                 raise SettingsError(f"source {self.name!r}: subscriptions", f"{one!r} is not a GUID", remedy)
         for one in self.resource_groups:
@@ -62,7 +60,7 @@ def probe(settings: Settings, session: Session) -> Iterator[str | MonitorError]:
         yield _nothing_seen(settings)
         return
     allowed = 0
-    for scope in _scopes(asked, settings.resource_groups):
+    for scope in scopes(asked, settings.resource_groups):
         first = next(workspaces(session.arm, scope), None)
         if isinstance(first, MonitorError):
             yield first
@@ -78,7 +76,7 @@ def listings(settings: Settings, _request: Request, session: Session) -> Iterato
     asked = _asked(settings, arm)
     if not asked:
         yield _nothing_seen(settings)
-    for answer in _answers(arm, asked, [group.lower() for group in settings.resource_groups]):
+    for answer in _answers(arm, asked, settings.resource_groups):
         if isinstance(answer, NotSignedInError) and not taken:
             raise answer
         taken = taken or isinstance(answer, Listing)
@@ -89,17 +87,13 @@ def _asked(settings: Settings, arm: "Arm") -> list[str]:
     return [f"/subscriptions/{one.lower()}" for one in settings.subscriptions] or subscriptions(arm, settings.name)
 
 
-def _scopes(asked: Sequence[str], groups: Sequence[str]) -> Sequence[str]:
-    return [f"{one}/resourcegroups/{group.lower()}" for one in asked for group in groups] or asked
-
-
 def _nothing_seen(settings: Settings) -> MonitorError:
     what, remedy = "this identity sees no subscription", "give it the role 'Reader' on those to look into"
     return UnreachableError(settings.name, what, remedy)
 
 
-def _answers(arm: "Arm", asked: Sequence[str], groups: Sequence[str]) -> Iterator[Answer]:
-    for scope in _scopes(asked, groups):
+def _answers(arm: "Arm", asked: list[str], groups: tuple[str, ...]) -> Iterator[Answer]:
+    for scope in scopes(asked, groups):
         yield from workspaces(arm, scope)
         yield from accounts(arm, scope)
     if asked:

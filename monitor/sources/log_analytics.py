@@ -21,6 +21,7 @@ from msgspec import Struct, json, structs
 from monitor.domain.stretch import Cursor, Piece
 from monitor.errors import MonitorError, SettingsError, UnreachableError
 from monitor.sources import kql, log_rows
+from monitor.sources.azure.cloud import GUID
 from monitor.sources.azure.logs import BadQueryError, Logs, Table, TooMuchError
 from monitor.sources.cells import milliseconds
 from monitor.sources.parse import Task, parse_outcomes
@@ -41,8 +42,6 @@ SMALLEST_MS = 1000
 GATEWAY_OVERLAP, CUSTOM_OVERLAP = 30, 180
 """Minutes: a record's time of arrival is approximate; its own time may be hours before it."""
 A_MINUTE, A_DAY = 60_000, 86_400_000
-
-_GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse what could not be asked."""
         subject = f"source {self.name!r}"
-        if not _GUID.fullmatch(self.workspace_id):
+        if not re.fullmatch(GUID, self.workspace_id, re.IGNORECASE):
             raise SettingsError(
                 subject, "workspace_id is not a GUID", "copy it from the workspace's page in the portal"
             )

@@ -46,12 +46,12 @@ class Arm:
             ],
         )
 
-    def get(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> Any:
-        """Return the JSON that lies at a path or a whole address (a nextLink); a MonitorError if there is none."""
+    def get(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> dict[str, Any]:
+        """Return the JSON object at a path or a whole address (a nextLink); a MonitorError if there is none."""
         return self._json("GET", path, parameters, None, subject, need)
 
-    def post(self, path: str, parameters: Mapping[str, str], body: Any, *, subject: str, need: Need) -> Any:
-        """Return the JSON that a body is answered with; a MonitorError if it is refused."""
+    def post(self, path: str, parameters: Mapping[str, str], body: Any, *, subject: str, need: Need) -> dict[str, Any]:
+        """Return the JSON object that a body is answered with; a MonitorError if it is refused."""
         return self._json("POST", path, parameters, body, subject, need)
 
     def pages(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> Iterator[Any]:
@@ -64,15 +64,11 @@ class Arm:
             if seen > MAX_PAGES:
                 raise UnreachableError(subject, "Azure's list does not end", "report this to Azure")
 
-    def send(self, method: str, path: str, parameters: Mapping[str, str], body: Any = None) -> "HttpResponse":
-        """Send one request and return its answer, whatever its status; raises what azure-core raises."""
-        from azure.core.rest import HttpRequest
-
-        address = path if path.startswith(("http://", "https://")) else f"{self.address}{path}"
-        return self._sent(HttpRequest(method, address, params=dict(parameters) or None, json=body))
-
     def send_once(self, request: "HttpRequest") -> "HttpResponse":
-        """Send one request whose address is whole, and never again by itself; raises what azure-core raises."""
+        """Send one request whose address is whole, and never again by itself; return its answer, whatever its status.
+
+        Raises what azure-core raises.
+        """
         return self._sent(request, retry_total=0)
 
     def _sent(self, request: "HttpRequest", **options: Any) -> "HttpResponse":
@@ -82,20 +78,26 @@ class Arm:
         response: HttpResponse = self._client.send_request(request, **options)
         return response
 
-    def _json(self, method: str, path: str, parameters: Mapping[str, str], body: Any, subject: str, need: Need) -> Any:
-        from azure.core.exceptions import HttpResponseError, map_error
+    def _json(
+        self, method: str, path: str, parameters: Mapping[str, str], body: Any, subject: str, need: Need
+    ) -> dict[str, Any]:
+        from azure.core.exceptions import HttpResponseError
+        from azure.core.rest import HttpRequest
         from azure.mgmt.core.exceptions import ARMErrorFormat
 
+        address = path if path.startswith(("http://", "https://")) else f"{self.address}{path}"
         with told(subject, need):
-            response = self.send(method, path, parameters, body)
+            response = self._sent(HttpRequest(method, address, params=dict(parameters) or None, json=body))
             if response.status_code >= 400:
-                map_error(response.status_code, response, {})
                 raise HttpResponseError(response=response, error_format=ARMErrorFormat)
             text = response.text()
         try:
-            return loads(text, parse_float=Decimal) if text.strip() else {}
-        except ValueError:
+            answer = loads(text, parse_float=Decimal) if text.strip() else {}
+        except (ValueError, RecursionError):
             raise UnreachableError(subject, "Azure's answer is not JSON", "try again later") from None
+        if not isinstance(answer, dict):
+            raise UnreachableError(subject, "Azure's answer is no JSON object", "try again later")
+        return answer
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from monitor.errors import SettingsError
 
+GUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+"""How Azure writes the ids of subscriptions and workspaces, in either case."""
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -44,9 +47,6 @@ CLOUDS = {
     ),
 }
 """Azure's clouds; addresses as in the documentation of each."""
-
-STORAGE_AUDIENCE = "https://storage.azure.com/.default"
-"""The same in every cloud."""
 
 
 class Azure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

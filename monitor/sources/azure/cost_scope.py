@@ -8,7 +8,8 @@ import re
 
 from msgspec import Struct
 
-GUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+from monitor.sources.azure.cloud import GUID
+
 _ID = r"[^/?#\s]+"
 _ACCOUNT = rf"providers/Microsoft\.Billing/billingAccounts/(?P<account>{_ID})"
 

@@ -4,9 +4,11 @@ Versions of the lists and their shapes: azure.md, 4. A page may be empty and hav
 say is '' here; models of other makers are ignored, and one that does not say whose it is is kept.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -38,6 +40,8 @@ MINUTE = 60
 
 OTHER_MAKER, NOT_DEPLOYING, FEATURES = "a model of another maker", "an account without deployments", "a feature store"
 
+logger = logging.getLogger(__name__)
+
 Answer = Listing | MonitorError
 Read = Callable[[Any, str], "Resource | str"]
 """Turns a member of a list, whose home is given, into a resource, or into the reason why it is ignored."""
@@ -49,6 +53,11 @@ def subscriptions(arm: "Arm", subject: str) -> list[str]:
     listed = arm.pages("/subscriptions", SUBSCRIPTIONS, subject=subject, need=need)
     numbers = {_text(one, "subscriptionId").lower() for one in listed if _text(one, "state").lower() != "disabled"}
     return [f"/subscriptions/{number}" for number in sorted(numbers - {""})]
+
+
+def scopes(asked: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return the ids of the groups of these names in each subscription; of the subscriptions, without any."""
+    return [f"{one}/resourcegroups/{group.lower()}" for one in asked for group in groups] or list(asked)
 
 
 def workspaces(arm: "Arm", scope: str) -> Iterator[Answer]:
@@ -74,11 +83,7 @@ def accounts(arm: "Arm", scope: str) -> Iterator[Answer]:
         yield answer
         homes += answer.resources if isinstance(answer, Listing) else ()
     for home in homes:
-
-        def read(item: Any, parent: str, home: Resource = home) -> Resource | str:
-            return _deployment(item, parent, home)
-
-        path = f"{home.resource_id}/deployments"
+        path, read = f"{home.resource_id}/deployments", partial(_deployment, home=home)
         yield from _listed(arm, path, ACCOUNTS, home.resource_id, read, kind=Kind.DEPLOYMENT)
 
 
@@ -88,7 +93,8 @@ def saas_resources(arm: "Arm", asked: Sequence[str], groups: Sequence[str]) -> I
         some = asked[start : start + AT_ONCE]
         try:
             found = list(_graph(arm, some))
-        except MonitorError:
+        except MonitorError as refused:
+            logger.info("%s; resources are listed one by one instead", refused)
             yield from (answer for one in some for answer in _saas_of(arm, one, groups))
             continue
         for one in some:
@@ -110,19 +116,19 @@ def _graph(arm: "Arm", asked: Sequence[str]) -> Iterator[Any]:
         token = page.get("$skipToken")
         if not token:
             if str(page.get("resultTruncated", "")).lower() == "true":
-                raise UnreachableError(subject, "its answer is cut", "nothing: resources are listed one by one instead")
+                raise UnreachableError(subject, "its answer is cut", "try again later")
             return
         options = {**options, "$skipToken": token}
 
 
 def _saas_of(arm: "Arm", subscription: str, groups: Sequence[str]) -> Iterator[Answer]:
     parameters = {**RESOURCES, "$filter": "resourceType eq 'Microsoft.SaaS/resources'"}
-    for scope in [f"{subscription}/resourcegroups/{group}" for group in groups] or [subscription]:
+    for scope in scopes([subscription], groups):
         yield from _listed(arm, f"{scope}/resources", parameters, scope, _saas, kind=Kind.SAAS)
 
 
 def _below(items: Sequence[Any], subscription: str, groups: Sequence[str]) -> Iterator[Listing]:
-    for scope in [f"{subscription}/resourcegroups/{group}" for group in groups] or [subscription]:
+    for scope in scopes([subscription], groups):
         own = [item for item in items if _text(item, "id").lower().startswith(f"{scope}/")]
         yield _listing(own, scope, _saas, Kind.SAAS, whole=True)
 

@@ -7,16 +7,13 @@ enter.
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from msgspec import Struct
 
 from monitor.errors import MonitorError, UnreachableError
 from monitor.sources.azure.said import Said, said
 from monitor.sources.azure.unreached import unreached
-
-if TYPE_CHECKING:
-    from azure.core.exceptions import HttpResponseError
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE, THROTTLED, SERVER = 401, 403, 404, 409, 410, 429, 500
 
@@ -85,6 +82,14 @@ class NotSignedInError(UnreachableError):
         super().__init__(subject, what, remedy or self.REMEDY)
 
 
+class RefusedRequestError(UnreachableError):
+    """Azure does not take a request of this kind, and says it by a status alone."""
+
+    def __init__(self, subject: str, what: str, remedy: str, status: int) -> None:
+        self.status = status
+        super().__init__(subject, what, remedy)
+
+
 @contextmanager
 def told(subject: str, need: Need) -> Iterator[None]:
     """Turn what the Azure libraries raise into a MonitorError about `subject`."""
@@ -118,11 +123,6 @@ def meaning(error: Exception, subject: str, need: Need) -> MonitorError:
 def code_of(error: Exception) -> str:
     """Return the code of an error body, '' if it has none."""
     return said(error).code
-
-
-def message_of(error: "HttpResponseError | Exception") -> str:
-    """Return the messages of an error body, '' if it has none; for looking things up in, not for showing."""
-    return said(error).text
 
 
 def _identity(answer: Said, subject: str, _need: Need) -> MonitorError | None:
@@ -200,7 +200,8 @@ def _trouble(answer: Said, subject: str, _need: Need) -> MonitorError | None:
 def _other(answer: Said, subject: str, _need: Need) -> MonitorError:
     # The innermost code is the exact one: BadArgumentError, then SyntaxError, then SYN0002.
     code = answer.codes[-1] if answer.codes else answer.status
-    return UnreachableError(subject, f"Azure refused the request ({code})", "correct the settings of this source")
+    what, remedy = f"Azure refused the request ({code})", "correct the settings of this source"
+    return RefusedRequestError(subject, what, remedy, answer.status)
 
 
 EXPLANATIONS: tuple[Callable[[Said, str, Need], MonitorError | None], ...] = (

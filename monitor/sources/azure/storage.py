@@ -189,11 +189,6 @@ class Container:
         if self._credential_env and status in (UNAUTHORIZED, FORBIDDEN):
             what = f"what ${self._credential_env} holds is refused ({code or status})"
             return UnreachableError(self.subject, what, "put a valid key or signature that reads and lists into it")
-        if status == FORBIDDEN and code == "AuthorizationFailure":
-            # Azure says so to machines that the account's firewall keeps out; a missing role has a code of its own.
-            what = "the storage account does not let this machine in (AuthorizationFailure)"
-            remedy = f"allow its network in the account's firewall, and give this identity the role {ROLE!r}"
-            return UnreachableError(self.subject, what, remedy)
         return meaning(error, self.subject, self.need)
 
 

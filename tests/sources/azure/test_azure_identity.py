@@ -15,7 +15,7 @@ from azure.mgmt.core import tools
 
 from monitor.catalogue import bundled
 from monitor.errors import MonitorError, SettingsError
-from monitor.sources.azure.cloud import CLOUDS, STORAGE_AUDIENCE, Azure
+from monitor.sources.azure.cloud import CLOUDS, Azure
 from monitor.sources.azure.credentials import SignInError, credential
 from monitor.sources.azure.refusals import Need, NotSignedInError, meaning
 from monitor.sources.session import Session
@@ -119,7 +119,7 @@ def test_a_managed_identity_is_asked_for_the_clouds_audience_wherever_requests_g
 def test_storage_tokens_are_the_same_everywhere(azure: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = managed(azure, monkeypatch)
     for cloud in CLOUDS:
-        credential(Azure(cloud=cloud), {}).get_token(STORAGE_AUDIENCE)
+        credential(Azure(cloud=cloud), {}).get_token("https://storage.azure.com/.default")
     assert {call.query["resource"] for call in asked} == {"https://storage.azure.com"}
 
 
