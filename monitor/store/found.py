@@ -20,7 +20,7 @@ from monitor.domain.endpoints import endpoint
 from monitor.domain.inventory import DEPLOYED, Resource, State, home_names
 from monitor.domain.period import day_number
 from monitor.domain.records import Quota
-from monitor.store.inventory import INVENTORY, RECORDS, SETTINGS, workspace_number
+from monitor.store.inventory import INVENTORY, RECORDS, SETTINGS, agree, workspace_number
 from monitor.store.resources import states
 from monitor.store.tables import deployment, deployment_resource, quota, workspace
 
@@ -103,8 +103,9 @@ class _Links:
         """Return the row that a life was linked to."""
         return next((self._numbers[key] for key in life.keys if key in self._numbers), None)
 
-    def all(self) -> set[int]:
-        """Return all rows that are linked to anything."""
+    @property
+    def rows(self) -> set[int]:
+        """All rows that are linked to anything."""
         return set(self._numbers.values())
 
     def set(self, life: Life, number: int) -> None:
@@ -168,10 +169,11 @@ def _matching(rows: Iterable[Row], life: Life, links: "_Links") -> Row | None:
     if agreeing or (described and life.only):
         return (agreeing or described)[0]
     others = [row for row in rows if row.recorded_from != SETTINGS and _agrees(row, life)]
-    own = [row for row in others if row.id == links.of(life)]
+    before, linked_rows = links.of(life), links.rows
+    own = [row for row in others if row.id == before]
     if own:
         return own[0]
-    logged = [row for row in others if row.id not in links.all() and _is_at(row, life)]
+    logged = [row for row in others if row.id not in linked_rows and _is_at(row, life)]
     if len(logged) == 1:
         return logged[0]
     named = [row for row in others if _bears_name(row, life)]
@@ -180,7 +182,7 @@ def _matching(rows: Iterable[Row], life: Life, links: "_Links") -> Row | None:
 
 def _is_at(row: Row, life: Life, *, by_name: bool = False) -> bool:
     """Whether a row is of the life's address; an account's address is that of its deployments of the same name."""
-    if by_name and _bears_name(row, life) and _fits(row.region, life.resource.region):
+    if by_name and _bears_name(row, life) and agree(row.region, life.resource.region):
         return True
     if not row.endpoint or not life.resource.endpoint:
         return False
@@ -195,11 +197,7 @@ def _bears_name(row: Row, life: Life) -> bool:
 
 
 def _agrees(row: Row, life: Life) -> bool:
-    return _fits(row.model, life.model) and _fits(row.region, life.resource.region)
-
-
-def _fits(known: str, said: str) -> bool:
-    return known == said or not known or not said
+    return agree(row.model, life.model) and agree(row.region, life.resource.region)
 
 
 def _made(connection: "Connection", rows: list[Row], life: Life) -> Row:

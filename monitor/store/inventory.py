@@ -175,7 +175,7 @@ def _renamed(connection: "Connection", placed: Placed) -> int | None:
 def _find(connection: "Connection", placed: Placed) -> int | None:
     rows = _rows(connection, placed)
     for row in rows:
-        if _agree(row.model, placed.model) and _agree(row.region, placed.region):
+        if agree(row.model, placed.model) and agree(row.region, placed.region):
             _fill_in(connection, row, placed)
             return int(row.id)
     return None
@@ -196,7 +196,8 @@ def _rows(connection: "Connection", placed: Placed) -> "list[sa.Row[tuple[int, s
     )
 
 
-def _agree(known: str, said: str) -> bool:
+def agree(known: str, said: str) -> bool:
+    """Whether two may name the same; '' is not known, and fits any."""
     return known == said or not known or not said
 
 

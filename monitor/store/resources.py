@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
-from msgspec import json, structs
+from msgspec import json, to_builtins
 
 from monitor.domain.inventory import DEPLOYED, Kind, Listing, Resource, State
 from monitor.store.meta import noted, write_down
@@ -37,12 +37,10 @@ class Recorded(NamedTuple):
 
 def record_listing(connection: "Connection", source_id: int, listing: Listing, now: datetime) -> Recorded:
     """Record a list that was asked for at an instant, in the steps above."""
-    newer, current = _known(connection, listing, now)
-    changed = [one for one in listing.resources if one.resource_id not in newer and current.get(one.resource_id) != one]
-    gone: list[str] = []
-    if listing.whole:
-        there = {one.resource_id for one in listing.resources} | newer
-        gone = [number for number in current if number not in there]
+    newer, known = _known(connection, listing, now)
+    changed = [one for one in listing.resources if one.resource_id not in newer and known.get(one.resource_id) != one]
+    there = {one.resource_id for one in listing.resources}
+    gone = sorted(known.keys() - there) if listing.whole else []
     _supersede(connection, [one.resource_id for one in changed], now)
     _supersede(connection, gone, now)
     for number in gone:
@@ -141,12 +139,8 @@ def _insert(connection: "Connection", source_id: int, resources: Sequence[Resour
 
 
 def _attributes(one: Resource) -> str:
-    default = Resource(resource_id="", kind=one.kind, name="")
-    said = {
-        name: value
-        for name, value in structs.asdict(one).items()
-        if name not in OWN_COLUMNS and value != getattr(default, name)
-    }
+    # Of a resource only what is not as usual is written (omit_defaults).
+    said = {name: value for name, value in to_builtins(one).items() if name not in OWN_COLUMNS}
     return json.encode(said, order="sorted").decode()
 
 
