@@ -9,7 +9,6 @@ import gc
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
@@ -102,17 +101,28 @@ def container(azurite_address: str) -> Iterator["ContainerClient"]:
         made.delete_container()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Forgive tests of Azure's storage client the sockets that it leaves to the garbage collector.
+
+    It does so when an answer breaks off.
+    """
+    for item in items:
+        if _asks_storage(item):
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
 @pytest.fixture(autouse=True)
 def forgotten_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collect what Azure's storage client leaves to the garbage collector when an answer breaks off.
-
-    Else some later test would be blamed for it.
-    """
+    """Collect those sockets before some later test is blamed for them."""
     yield
-    if "container" in request.fixturenames or request.node.path.name == "test_secrets.py":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+    if _asks_storage(request.node):
+        gc.collect()
+
+
+def _asks_storage(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return "azurite_address" in fixtures or item.path.name in {"test_secrets.py", "test_storage.py"}
 
 
 @pytest.fixture(params=STORES)

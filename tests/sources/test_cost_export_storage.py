@@ -381,7 +381,6 @@ def test_pitfall_1_a_restated_month_replaces_and_a_second_reading_finds_nothing_
 
 
 # The storage library leaves the connection of an answer that broke off to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("how", ["500", "cut"])
 def test_a_container_that_fails_halfway_loses_nothing(
     engine: sa.Engine, container: "ContainerClient", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
