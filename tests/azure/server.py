@@ -7,6 +7,7 @@ no route takes is answered as Azure Resource Manager answers it: 404 with an err
 import json
 import re
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -78,8 +79,7 @@ class Server:
 def serving(server: Server | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve on a free port of 127.0.0.1 until the end of the block; with `tls`, over https."""
     served = server or Server()
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(served))
-    http.daemon_threads = True
+    http = _Listening(("127.0.0.1", 0), _handler(served))
     if tls:
         http.socket = tls.wrap_socket(http.socket, server_side=True)
     served.address = f"{'https' if tls else 'http'}://127.0.0.1:{http.server_address[1]}"
@@ -91,6 +91,16 @@ def serving(server: Server | None = None, tls: ssl.SSLContext | None = None) -> 
         http.shutdown()
         http.server_close()
         thread.join()
+
+
+class _Listening(ThreadingHTTPServer):
+    """Hears of a client that hangs up, as tests have them do, without a word."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
