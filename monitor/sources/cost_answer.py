@@ -1,11 +1,16 @@
 """What one answer of a biller says, whatever way it came: the charges of whole days, and what was not understood."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct, field
 
 from monitor.domain.records import Charge
 
 Place = tuple[str, int]
 """What an answer replaces: scope (monitor.domain.records.scope_of) and UTC day (days since 1970-01-01)."""
+
+Known = Mapping[str, tuple[str, int]]
+"""By the name of an answer, as it was recorded last: its fingerprint, and when it was written (ns since 1970)."""
 
 
 class RejectedRow(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from monitor.sources.azure.cost_report import CostReports, ExpiredError, FailedR
 from monitor.sources.azure.cost_request import Days, months_of
 from monitor.sources.azure.cost_scope import Scope, scope_named
 from monitor.sources.azure.refusals import Need
-from monitor.sources.cost_answer import CostAnswer
+from monitor.sources.cost_answer import CostAnswer, Known
 from monitor.sources.cost_reading import Part, RefusedError, read_parts, refused
 from monitor.sources.cost_rows import Include
 from monitor.sources.request import Request
@@ -34,8 +34,6 @@ from monitor.sources.session import Session
 KIND = "cost-details"
 YIELDS = "charges"
 
-Known = Mapping[str, tuple[str, int]]
-"""By the name of an answer: its fingerprint, and when it was given (nanoseconds since 1970)."""
 Metric = Literal["ActualCost", "AmortizedCost"]
 
 CLOSED_AFTER = timedelta(days=6)

@@ -13,8 +13,7 @@ lies (monitor.sources.export_blobs).
 import glob
 import hashlib
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,12 +21,12 @@ from msgspec import Struct
 from monitor.domain.catalogue import Catalogue
 from monitor.errors import MonitorError, SettingsError
 from monitor.sources.azure.storage import blob_path, is_remote, reached, variable_name
-from monitor.sources.cost_answer import CostAnswer
+from monitor.sources.cost_answer import CostAnswer, Known
 from monitor.sources.cost_reading import Part, RefusedError, read_parts, refused
 from monitor.sources.cost_rows import Include
 from monitor.sources.cost_tables import UnreadableError, open_table
 from monitor.sources.export_blobs import stored_exports
-from monitor.sources.export_manifest import MANIFEST, NOT_READ, Run, run_of
+from monitor.sources.export_manifest import ENDINGS, MANIFEST, NOT_READ, PARTS, Run, is_part, run_of
 from monitor.sources.objects import unreadable
 from monitor.sources.request import Request
 from monitor.sources.session import Session
@@ -39,11 +38,6 @@ NO_BACKFILL = (
     "put the export where the source reads, then run maas-monitor collect",
 )
 """Why a past range is never read again, and what to do instead."""
-
-PARTS = "part_*"
-ENDINGS = (".csv", ".csv.gz", ".parquet")
-
-_PART = re.compile(r"part_\d+_\d+\.(csv|parquet)", re.IGNORECASE)
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,13 +76,11 @@ class Export(Struct, frozen=True, kw_only=True):
     run: Run = Run()
 
 
-def pulls(
-    settings: Settings, known: Mapping[str, tuple[str, int]], _request: Request, session: Session
-) -> Iterator[CostAnswer | MonitorError]:
+def pulls(settings: Settings, known: Known, _request: Request, session: Session) -> Iterator[CostAnswer | MonitorError]:
     """Read the exports that changed since they were last recorded, in the order of their modification time and name.
 
-    `known`: by the export's name, the fingerprint and the modification time it had then; one with both of another's is
-    that one, moved. An export that cannot be opened is an error in its place.
+    One with the fingerprint and the modification time of another is that one, moved. An export that cannot be opened is
+    an error in its place.
     """
     if is_remote(settings.path):
         yield from stored_exports(settings, known, session)
@@ -152,7 +144,7 @@ def _exports_in(folder: str, files: list[str]) -> Iterator[Export]:
         if listed or incomplete:
             yield _export(str(manifest), listed, incomplete, run)
     left = [name for name in files if name not in listed and Path(name).name != MANIFEST]
-    parts = [name for name in left if _PART.match(Path(name).name)]
+    parts = [name for name in left if is_part(Path(name).as_posix())]
     if parts:
         # One name, however many parts there are yet: what was modified at the same time is told apart by its name.
         yield _export(str(Path(folder, PARTS)), parts)

@@ -12,7 +12,7 @@ import io
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,28 +21,21 @@ from msgspec import Struct
 
 from monitor.errors import MonitorError
 from monitor.sources.azure.storage import ChangedError, Container, Listed, container_client
-from monitor.sources.cost_answer import CostAnswer
+from monitor.sources.cost_answer import CostAnswer, Known
 from monitor.sources.cost_reading import Part, RefusedError, read_parts, refused
-from monitor.sources.export_manifest import MANIFEST, NOT_READ, Run, run_of
+from monitor.sources.export_manifest import ENDINGS, MANIFEST, NOT_READ, PARTS, Run, is_part, run_of
 from monitor.sources.objects import expression
 
 if TYPE_CHECKING:
     from monitor.sources.cost_export import Settings
     from monitor.sources.session import Session
 
-Known = Mapping[str, tuple[str, int]]
-"""By an export's name, the fingerprint and the time of writing it was recorded with."""
-
-ENDINGS = (".csv", ".csv.gz", ".parquet")
 MOST_MANIFEST_BYTES = 1 << 24
-PARTS = "part_*"
 DAMAGED = "damaged"
 NO_MANIFEST = "its manifest is not there yet"
 NOT_LISTED = "the manifest beside it does not list it"
 A_DAY = 86_400 * 10**9
 """In nanoseconds. A run that has no manifest by then never gets one."""
-
-_PART = re.compile(r"part_\d+_\d+\.(csv|parquet)", re.IGNORECASE)
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -112,7 +105,7 @@ class _Found:
             if _folder(blob) in self._taken:
                 if _folder(blob) in asked and blob.name not in listed:
                     exports.append(_single(blob, NOT_LISTED))
-            elif _PART.match(blob.name.rpartition("/")[2]):
+            elif is_part(blob.name):
                 parts[_folder(blob)].append(blob)
             else:
                 exports.append(_single(blob, blob.unreadable))

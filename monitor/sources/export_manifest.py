@@ -1,15 +1,19 @@
-"""The manifest.json that Azure writes beside the files of one run of a cost export (azure.md, 1.6).
+"""What Azure calls the files of a cost export, and the manifest.json beside those of one run (azure.md, 1.6).
 
 A run says all that is known of its period: the days of a month up to its own. So of the runs of one export that begin
 in the same month only the newest counts, whichever folder it lies in: adding runs up counts every day many times.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from msgspec import DecodeError, Struct, field, json
 
 MANIFEST = "manifest.json"
+PARTS = "part_*"
+"""What the parts in one folder are called together, where no manifest is there."""
+ENDINGS = (".csv", ".csv.gz", ".parquet")
 BOM = b"\xef\xbb\xbf"
 MICROSECOND = 1000
 """In nanoseconds."""
@@ -17,6 +21,13 @@ NOT_READ = "the manifest cannot be read"
 OTHER_FILES = "the manifest lists not as many files as it says"
 MISSING = "a file that the manifest lists is missing"
 OTHER_SIZE = "a file has not the size that the manifest says"
+
+_PART = re.compile(r"part_\d+_\d+\.(csv|parquet)", re.IGNORECASE)
+
+
+def is_part(path: str) -> bool:
+    """Whether a file is named as one of several of a run."""
+    return _PART.match(path.rpartition("/")[2]) is not None
 
 
 class Blob(Struct, frozen=True):
