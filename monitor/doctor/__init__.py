@@ -17,6 +17,7 @@ from monitor.domain.inventory import last_segment
 from monitor.domain.period import day_of, instant_of, minute_number
 from monitor.errors import MonitorError, counted
 from monitor.sources import cost_export
+from monitor.sources.azure.storage import is_remote
 from monitor.sources.formats import detect
 from monitor.sources.objects import Found, beginning, find
 from monitor.store import migrate
@@ -53,11 +54,13 @@ def examine(settings: Settings, *, now: datetime, clock: Clock | None = None) ->
         yield told_of(error)
         yield from probes(settings, None, now=now, clock=clock)
         return
-    found = list(_store(engine, settings, now))
-    sound = not any(finding.subject == "store" and finding.state != "well" for finding in found)
-    yield from probes(settings, engine if sound else None, now=now, clock=clock)
-    yield from found
-    engine.dispose()
+    try:
+        found = list(_store(engine, settings, now))
+        sound = not any(finding.subject == "store" and finding.state != "well" for finding in found)
+        yield from probes(settings, engine if sound else None, now=now, clock=clock)
+        yield from found
+    finally:
+        engine.dispose()
 
 
 def _idle(settings: Settings) -> Iterator[Finding]:
@@ -172,7 +175,7 @@ def _sources(settings: Settings, now: datetime) -> Iterator[Finding]:
         subject = f"source {source.name!r}"
         if isinstance(source, Later):
             yield wrong(subject, f"kind {source.kind!r} is not available in this version", "remove it or update")
-        elif hasattr(source, "path") and "://" not in source.path:
+        elif hasattr(source, "path") and not is_remote(source.path):
             try:
                 yield from _files(source, subject)
             except MonitorError as error:

@@ -18,6 +18,7 @@ from monitor.config.settings import Later, Settings
 from monitor.doctor.finding import Finding, note, told_of, well, wrong
 from monitor.errors import MonitorError, UnreachableError
 from monitor.sources.azure.refusals import Need, told
+from monitor.sources.azure.storage import REMOTE, is_remote
 from monitor.sources.session import Session
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Unshared:
 def asks_azure(source: Any) -> bool:
     """Whether a source asks Azure, and not this machine's folders."""
     module = source_kinds().get(source.kind)
-    return hasattr(module, "probe") and "://" in getattr(source, "path", "://")
+    return hasattr(module, "probe") and is_remote(getattr(source, "path", REMOTE))
 
 
 def probes(
@@ -133,15 +134,15 @@ def _probe(source: Any, session: Session) -> Iterator[Finding]:
     subject = f"source {source.name!r}"
     try:
         for reached in source_kinds()[source.kind].probe(source, session):
-            yield _named(reached, subject) if isinstance(reached, MonitorError) else well(subject, reached)
+            yield _named(reached, source.name) if isinstance(reached, MonitorError) else well(subject, reached)
     except MonitorError as error:
-        yield _named(error, subject)
+        yield _named(error, source.name)
 
 
-def _named(error: MonitorError, subject: str) -> Finding:
-    """Tell an error as one of the source, beside what of it is concerned."""
-    bare = subject.removeprefix("source ").strip("'")
+def _named(error: MonitorError, source: str) -> Finding:
+    """Tell an error as one of the source of that name, beside what of it is concerned."""
+    subject = f"source {source!r}"
     if isinstance(error, BusyError):
         return note(subject, error.what, error.remedy)
-    part = "" if error.subject in (bare, subject) else f"{error.subject.removeprefix(f'{bare}: ')}: "
+    part = "" if error.subject in (source, subject) else f"{error.subject.removeprefix(f'{source}: ')}: "
     return wrong(subject, f"{part}{error.what}", error.remedy)
