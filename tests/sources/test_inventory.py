@@ -11,6 +11,7 @@ import pytest
 from monitor.domain.inventory import Kind, Listing, Resource
 from monitor.errors import MonitorError
 from monitor.sources import inventory
+from monitor.sources.azure.listing import accounts
 from monitor.sources.request import Request
 from tests.azure.arm import SUBSCRIPTION, Account, Deployment, Endpoint, Offer, ResourceManager, Saas, Workspace
 from tests.azure.server import Answer, Call, Server, serving
@@ -166,6 +167,15 @@ def test_a_list_that_breaks_off_is_taken_as_far_as_it_goes_and_called_a_part(
     (part,) = [one for one in found if isinstance(one, Listing) and one.kind is Kind.ENDPOINT]
     assert ([one.name for one in part.resources], part.whole) == (["large"], False)
     assert errors(found) == ["serverless endpoints of ml-prod: Azure's answer is not JSON: try again later"]
+
+
+def test_a_list_that_leads_back_to_itself_is_not_followed_for_ever(server: Server) -> None:
+    path = "/subscriptions/a/providers/Microsoft.CognitiveServices/accounts"
+    server.route("GET", path, lambda _: Answer(body={"value": [], "nextLink": f"{server.address}{path}?again"}))
+    with session(server.address) as opened:
+        told = list(accounts(opened.arm, "/subscriptions/a"))
+    assert [str(one).partition(": try")[0] for one in told] == ["accounts of a: Azure's list does not end"]
+    assert len(server.calls) == 2
 
 
 def test_models_of_other_makers_are_ignored_and_counted(server: Server, azure: ResourceManager) -> None:

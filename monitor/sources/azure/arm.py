@@ -56,13 +56,12 @@ class Arm:
 
     def pages(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> Iterator[Any]:
         """Yield the members of a list, page by page; a page may be empty and have a next one."""
-        at, asked, seen = path, dict(parameters), 0
+        at, asked, seen = path, dict(parameters), set[str]()
         while at:
+            refuse_endless(at, seen, subject)
             page = self.get(at, asked, subject=subject, need=need)
             yield from page.get("value") or ()
-            at, asked, seen = page.get("nextLink") or "", {}, seen + 1
-            if seen > MAX_PAGES:
-                raise UnreachableError(subject, "Azure's list does not end", "report this to Azure")
+            at, asked = str(page.get("nextLink") or ""), {}
 
     def send_once(self, request: "HttpRequest") -> "HttpResponse":
         """Send one request whose address is whole, and never again by itself; return its answer, whatever its status.
@@ -102,3 +101,10 @@ class Arm:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def refuse_endless(page: str, seen: set[str], subject: str) -> None:
+    """Remember by what a page is asked for; UnreachableError if it was seen before, or there were too many."""
+    if page in seen or len(seen) >= MAX_PAGES:
+        raise UnreachableError(subject, "Azure's list does not end", "try again later, or report this to Azure")
+    seen.add(page)

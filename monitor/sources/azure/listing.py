@@ -9,17 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from monitor.domain.catalogue import is_mistral
 from monitor.domain.endpoints import endpoint
 from monitor.domain.inventory import Kind, Listing, Resource, subscription_of
 from monitor.errors import MonitorError, UnreachableError
+from monitor.sources.azure.arm import Arm, refuse_endless
 from monitor.sources.azure.refusals import Need
-
-if TYPE_CHECKING:
-    from monitor.sources.azure.arm import Arm
 
 WORKSPACES = {"api-version": "2024-04-01"}
 ACCOUNTS = {"api-version": "2024-10-01"}
@@ -47,7 +45,7 @@ Read = Callable[[Any, str], "Resource | str"]
 """Turns a member of a list, whose home is given, into a resource, or into the reason why it is ignored."""
 
 
-def subscriptions(arm: "Arm", subject: str) -> list[str]:
+def subscriptions(arm: Arm, subject: str) -> list[str]:
     """Return the ids of the subscriptions that the identity sees and that are not disabled."""
     need = Need(role=READER, scope="the subscriptions to look into")
     listed = arm.pages("/subscriptions", SUBSCRIPTIONS, subject=subject, need=need)
@@ -60,7 +58,7 @@ def scopes(asked: Sequence[str], groups: Sequence[str]) -> list[str]:
     return [f"{one}/resourcegroups/{group.lower()}" for one in asked for group in groups] or list(asked)
 
 
-def workspaces(arm: "Arm", scope: str) -> Iterator[Answer]:
+def workspaces(arm: Arm, scope: str) -> Iterator[Answer]:
     """Yield the workspaces below a subscription or group, then what each of them has."""
     homes: list[Resource] = []
     path = f"{scope}/providers/Microsoft.MachineLearningServices/workspaces"
@@ -75,7 +73,7 @@ def workspaces(arm: "Arm", scope: str) -> Iterator[Answer]:
             yield from _listed(arm, f"{home.resource_id}/{name}", WORKSPACES, home.resource_id, read, kind=kind)
 
 
-def accounts(arm: "Arm", scope: str) -> Iterator[Answer]:
+def accounts(arm: Arm, scope: str) -> Iterator[Answer]:
     """Yield the accounts below a subscription or group, then the deployments of each."""
     homes: list[Resource] = []
     path = f"{scope}/providers/Microsoft.CognitiveServices/accounts"
@@ -87,7 +85,7 @@ def accounts(arm: "Arm", scope: str) -> Iterator[Answer]:
         yield from _listed(arm, path, ACCOUNTS, home.resource_id, read, kind=Kind.DEPLOYMENT)
 
 
-def saas_resources(arm: "Arm", asked: Sequence[str], groups: Sequence[str]) -> Iterator[Answer]:
+def saas_resources(arm: Arm, asked: Sequence[str], groups: Sequence[str]) -> Iterator[Answer]:
     """Yield what is billed through the Marketplace: from Resource Graph, where that refuses from Resource Manager."""
     for start in range(0, len(asked), AT_ONCE):
         some = asked[start : start + AT_ONCE]
@@ -102,12 +100,13 @@ def saas_resources(arm: "Arm", asked: Sequence[str], groups: Sequence[str]) -> I
             yield from _below(own, one, groups)
 
 
-def _graph(arm: "Arm", asked: Sequence[str]) -> Iterator[Any]:
+def _graph(arm: Arm, asked: Sequence[str]) -> Iterator[Any]:
     """Yield what Resource Graph knows; an answer that is cut without a way on is none, and raises."""
     query = f"resources | where type =~ '{SAAS}' | project id, name, type, location"
     need, subject = Need(role=READER, scope="the subscriptions"), "Resource Graph"
     numbers = [one.rpartition("/")[2] for one in asked]
     options: dict[str, Any] = {"resultFormat": "objectArray"}
+    seen: set[str] = set()
     while True:
         body = {"subscriptions": numbers, "query": query, "options": options}
         path = "/providers/Microsoft.ResourceGraph/resources"
@@ -118,10 +117,11 @@ def _graph(arm: "Arm", asked: Sequence[str]) -> Iterator[Any]:
             if str(page.get("resultTruncated", "")).lower() == "true":
                 raise UnreachableError(subject, "its answer is cut", "try again later")
             return
+        refuse_endless(str(token), seen, subject)
         options = {**options, "$skipToken": token}
 
 
-def _saas_of(arm: "Arm", subscription: str, groups: Sequence[str]) -> Iterator[Answer]:
+def _saas_of(arm: Arm, subscription: str, groups: Sequence[str]) -> Iterator[Answer]:
     parameters = {**RESOURCES, "$filter": "resourceType eq 'Microsoft.SaaS/resources'"}
     for scope in scopes([subscription], groups):
         yield from _listed(arm, f"{scope}/resources", parameters, scope, _saas, kind=Kind.SAAS)
@@ -133,9 +133,7 @@ def _below(items: Sequence[Any], subscription: str, groups: Sequence[str]) -> It
         yield _listing(own, scope, _saas, Kind.SAAS, whole=True)
 
 
-def _listed(
-    arm: "Arm", path: str, parameters: dict[str, str], scope: str, read: Read, *, kind: Kind
-) -> Iterator[Answer]:
+def _listed(arm: Arm, path: str, parameters: dict[str, str], scope: str, read: Read, *, kind: Kind) -> Iterator[Answer]:
     """Yield one list; where it breaks off, what it held until then and why it broke off."""
     items: list[Any] = []
     failed = None
