@@ -79,11 +79,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Refuse what no blob can be found or read by."""
         if self.format != "auto":
             named(self.format)
-        Names(blob_path(self.path, self.name).pattern, self.name)
+        place = f"source {self.name!r}"
+        Names(blob_path(self.path, f"{place}: path").pattern, f"{place}: path")
         if self.credential_env is not None:
-            variable_name(self.credential_env, f"{self.name}: credential_env")
+            variable_name(self.credential_env, f"{place}: credential_env")
         if self.late_hours < 1:
-            raise SettingsError(self.name, f"late_hours is {self.late_hours}", "write a number of hours from 1 on")
+            raise SettingsError(place, f"late_hours is {self.late_hours}", "write a number of hours from 1 on")
 
 
 def read(settings: Settings, cursors: Cursors, request: Request, session: Session) -> Iterator[Piece | MonitorError]:
