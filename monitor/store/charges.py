@@ -99,7 +99,8 @@ def record_pull(connection: "Connection", pull: CostPull) -> PullResult:
 
 def last_seen(connection: "Connection", source_id: int) -> dict[str, Seen]:
     """Return how each object of a source was when it was last recorded."""
-    rows = connection.execute(_pulls(source_id).order_by(cost_pull.c.id))
+    last = sa.select(sa.func.max(cost_pull.c.id)).where(cost_pull.c.source_id == source_id).group_by(cost_pull.c.object)
+    rows = connection.execute(_pulls(source_id).where(cost_pull.c.id.in_(last)).order_by(cost_pull.c.id))
     return {name: Seen(fingerprint, written_at) for name, fingerprint, written_at in rows}
 
 
