@@ -128,6 +128,23 @@ def test_a_server_that_keeps_failing_is_waited_for_by_the_clock_and_told() -> No
     assert clock.slept > 2
 
 
+@pytest.mark.parametrize("asked", ["list", "folders", "find"])
+def test_a_proxys_page_is_neither_a_listing_nor_a_blob(asked: str) -> None:
+    from tests.azure.server import Answer, serving
+
+    page = Answer(body=b"<html><body>Sign in</body></html>", headers={"content-type": "text/html"})
+    with serving() as server:
+        for method in ("GET", "HEAD"):
+            server.route(method, "/.*", lambda _call: page)
+        here = session(environ={KEY_IN: KEY})
+        with (
+            container_client(here, f"{server.address}/account/container/*", KEY_IN, "exports") as opened,
+            pytest.raises(MonitorError, match="exports: what answers is not Azure Storage"),
+        ):
+            found = getattr(opened, asked)("x/")
+            assert list(found or ()) == []
+
+
 def test_who_runs_us_reads_with_a_token_over_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from azure.storage.blob import ContainerClient
 

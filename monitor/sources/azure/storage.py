@@ -129,20 +129,13 @@ class Container:
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Yield the blobs whose names begin so, by name; a MonitorError if that is refused."""
-        from azure.core.exceptions import DeserializationError
-
-        try:
-            with self.told():
-                for blob in self.client.list_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
-                    yield _listed(blob)
-        except (DeserializationError, AttributeError):
-            # The library does not look whether it is a listing what it was answered: a proxy's page, perhaps.
-            what = "what answers is not Azure Storage"
-            raise UnreachableError(self.subject, what, "check the address and the proxy") from None
+        with self._understood():
+            for blob in self.client.list_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
+                yield _listed(blob)
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield the folders whose names begin so, each with its "/", without what lies in them."""
-        with self.told():
+        with self._understood():
             for one in self.client.walk_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
                 if one.name.endswith("/"):
                     yield one.name
@@ -151,7 +144,7 @@ class Container:
         """Return the blob of that name; None if there is none."""
         from azure.core.exceptions import ResourceNotFoundError
 
-        with self.told():
+        with self._understood():
             try:
                 return _listed(self.client.get_blob_client(name).get_blob_properties())
             except ResourceNotFoundError:
@@ -183,6 +176,18 @@ class Container:
             yield
         except AzureError as error:
             raise self._meaning(error) from None
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """The same where the library does not look what it was answered: a proxy's page is no listing, for one."""
+        from azure.core.exceptions import DeserializationError
+
+        try:
+            with self.told():
+                yield
+        except (DeserializationError, AttributeError):
+            what = "what answers is not Azure Storage"
+            raise UnreachableError(self.subject, what, "check the address and the proxy") from None
 
     def _meaning(self, error: Exception) -> MonitorError:
         status, code = getattr(error, "status_code", None), code_of(error)
