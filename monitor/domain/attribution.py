@@ -218,7 +218,9 @@ def _of_homes(
     listed = sorted(homes, key=lambda home: home.name)
     if len(listed) > 1:
         living = {one.home.resource_id: one.home for one in _living(bills, days)}
-        if len(living) != 1:
+        # A workspace of which no deployment is known may have had one when the charges arose: it was never seen.
+        unknown = {home.resource_id for home in listed} - {one.home.resource_id for one in bills}
+        if len(living) != 1 or unknown:
             names = ", ".join(home.name for home in listed)
             return Attribution(None, f"{why}: {len(listed)} workspaces have it ({names})")
         listed, why = list(living.values()), f"{why}, alone there at the time"

@@ -353,6 +353,15 @@ def test_a_workspace_whose_deployment_nobody_ever_saw_says_so(billed: Billed) ->
     assert billed.bill(saas()) == (None, why)
 
 
+def test_a_workspace_whose_deployment_nobody_ever_saw_is_not_ruled_out(billed: Billed) -> None:
+    billed.add("ml-a")
+    billed.add("ml-b")
+    billed.azure.endpoints.pop()
+    billed.look()
+    why = f"plan {PLAN} and resource group rg-ml: 2 workspaces have it (ml-a, ml-b)"
+    assert billed.bill(saas()) == (None, why)
+
+
 def test_a_workspace_that_could_not_be_looked_into_may_be_the_one_that_is_billed(billed: Billed) -> None:
     billed.add("ml-a", group="rg-a")
     billed.add("ml-b", group="rg-b")
