@@ -79,6 +79,16 @@ def instant_of(minute: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
 
 
+def nanoseconds(instant: datetime) -> int:
+    """Return an aware instant as nanoseconds since 1970, of which Python tells whole microseconds apart."""
+    return (instant - midnight(EPOCH, UTC)) // timedelta(microseconds=1) * 1000
+
+
+def instant_of_nanoseconds(count: int) -> datetime:
+    """Return the instant of so many nanoseconds since 1970, in whole microseconds."""
+    return midnight(EPOCH, UTC) + timedelta(microseconds=count // 1000)
+
+
 def rfc3339(instant: datetime) -> str:
     """Write an instant as RFC 3339 in UTC, without fractions when it has none."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

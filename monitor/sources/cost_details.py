@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from monitor.domain.period import day_number, month
+from monitor.domain.period import day_number, instant_of_nanoseconds, month, nanoseconds
 from monitor.errors import MonitorError, SettingsError
 from monitor.sources.azure.cost_client import MalformedAnswerError
 from monitor.sources.azure.cost_report import CostReports, ExpiredError, FailedReportError, Report
-from monitor.sources.azure.cost_request import Days, months_of
+from monitor.sources.azure.cost_request import CLOSED_AFTER, Days, months_of
 from monitor.sources.azure.cost_scope import Scope, scope_named
 from monitor.sources.azure.refusals import Need
 from monitor.sources.cost_answer import CostAnswer, Known
@@ -36,25 +36,13 @@ YIELDS = "charges"
 
 Metric = Literal["ActualCost", "AmortizedCost"]
 
-CLOSED_AFTER = timedelta(days=6)
-"""A month's charges change until the fifth day of the next one (azure.md, 1.3)."""
 REFRESHED = timedelta(hours=4)
 """How often Azure's own data changes (azure.md, 1.3); to generate a report sooner says nothing new."""
 MONTHS_BACK = 13
 """How far back reports reach (azure.md, 1.6)."""
 OTHER_DAY = "of a day that was not asked for"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-ROLES = {
-    "subscription": "Cost Management Reader",
-    "department": "Enterprise Administrator (read only)",
-    "enrollment account": "Enterprise Administrator (read only)",
-    "billing account": "Billing account reader",
-    "billing profile": "Billing profile reader",
-    "invoice section": "Invoice section reader",
-    "customer": "Billing account reader",
-}
-"""The scopes that have reports, and the role that reading there takes (azure.md, 6)."""
+WITHOUT_REPORTS = ("resource group", "management group")
+"""The forms of scope of which Azure generates none (azure.md, 1.6)."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             form = scope_named(self.scope).form
         except ValueError:
             raise SettingsError(f"{place}: scope", f"{self.scope!r} is none", remedy) from None
-        if form not in ROLES:
+        if form in WITHOUT_REPORTS:
             raise SettingsError(f"{place}: scope", f"Azure generates no cost details for a {form}", remedy)
         if self.include not in ("models", "all"):
             raise SettingsError(f"{place}: include", f"{self.include!r} is neither", 'write "models" or "all"')
@@ -91,8 +79,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def need(settings: Settings) -> Need:
     """Return the role that reading this source takes, and where."""
-    scope = scope_named(settings.scope)
-    return Need(role=ROLES[scope.form], scope=scope.path)
+    return scope_named(settings.scope).need
 
 
 def probe(settings: Settings, session: Session) -> Iterator[str]:
@@ -156,7 +143,7 @@ def _worth_asking(days: Days, asked_ns: int | None, now: datetime) -> bool:
     """Whether Azure may say of a month what it did not say the last time."""
     if asked_ns is None:
         return True
-    asked = EPOCH + timedelta(microseconds=asked_ns // 1000)
+    asked = instant_of_nanoseconds(asked_ns)
     return asked.date() <= month(days.first).last + CLOSED_AFTER and now - asked >= REFRESHED
 
 
@@ -179,7 +166,7 @@ class _Asker:
     def answer(self, days: Days) -> CostAnswer:
         """Return what Azure says of a month; a MonitorError if it says nothing that can be kept."""
         for _ in range(2):
-            asked_at = (self._session.clock.now() - EPOCH) // timedelta(microseconds=1) * 1000
+            asked_at = nanoseconds(self._session.clock.now())
             report = self.reports.generate(self.body(days))
             try:
                 return self._read(report, _name(self.scope, days), asked_at, days)

@@ -9,21 +9,29 @@ between days with some; before the first and after the last nothing is said, and
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
 
 from msgspec import Struct
 
-from monitor.domain.period import EPOCH, day_of, month
+from monitor.domain.period import day_of, instant_of_nanoseconds, month, nanoseconds
 from monitor.errors import MonitorError, SettingsError
 from monitor.sources.azure.cost_client import CostClient, MalformedAnswerError, RefusedQueryError
-from monitor.sources.azure.cost_request import GROUPINGS, Days, Grouping, charges_body, months_of, units_body
+from monitor.sources.azure.cost_request import (
+    CLOSED_AFTER,
+    GROUPINGS,
+    Days,
+    Grouping,
+    charges_body,
+    months_of,
+    units_body,
+)
 from monitor.sources.azure.cost_response import Query, Table, answers, days_said, table_of, units_of
 from monitor.sources.azure.cost_scope import Scope, scope_named
 from monitor.sources.azure.refusals import Need
-from monitor.sources.cost_answer import CostAnswer
+from monitor.sources.cost_answer import CostAnswer, Known
 from monitor.sources.cost_rows import Include
 from monitor.sources.request import Request
 from monitor.sources.session import Session
@@ -31,23 +39,8 @@ from monitor.sources.session import Session
 KIND = "cost-query"
 YIELDS = "charges"
 
-Known = Mapping[str, tuple[str, int]]
-"""By the name of an answer: its fingerprint, and when it was given (nanoseconds since 1970)."""
-
-CLOSED_AFTER = timedelta(days=6)
-"""A month's charges change until the fifth day of the next one (azure.md, 1.3)."""
 FURTHEST = timedelta(days=396)
 """How far back a collection catches up by itself after a long pause: 13 months; backfill goes further."""
-
-ROLES = {
-    "department": "Enterprise Administrator (read only)",
-    "enrollment account": "Enterprise Administrator (read only)",
-    "billing account": "Billing account reader",
-    "billing profile": "Billing profile reader",
-    "invoice section": "Invoice section reader",
-    "customer": "Billing account reader",
-}
-"""Roles of billing scopes (azure.md, 6); elsewhere it is Cost Management Reader."""
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +93,7 @@ def cautions(settings: Settings) -> list[str]:
 
 def need(settings: Settings) -> Need:
     """Return the role that reading this source takes, and where."""
-    scope = scope_named(settings.scope)
-    return Need(role=ROLES.get(scope.form, "Cost Management Reader"), scope=scope.path)
+    return scope_named(settings.scope).need
 
 
 def probe(settings: Settings, session: Session) -> Iterator[str]:
@@ -152,7 +144,7 @@ class _Asker:
 
     def answers(self, days: Days) -> Iterator[CostAnswer]:
         """Yield what Azure says of some days, once all of it is there."""
-        asked_at = (self._session.clock.now() - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+        asked_at = nanoseconds(self._session.clock.now())
         table, grouping = self._best(days)
         units = None
         if table.rows and not grouping.by_unit:
@@ -250,4 +242,4 @@ def _named(scope: Scope) -> re.Pattern[str]:
 
 
 def _day(written_at: int) -> date:
-    return EPOCH + timedelta(seconds=written_at // 10**9)
+    return instant_of_nanoseconds(written_at).date()

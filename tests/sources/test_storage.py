@@ -74,7 +74,7 @@ def test_a_container_that_is_not_there_is_told(container: "ContainerClient") -> 
     [
         ("https://exports.example.com", "exports.example.com is not under blob.core.windows.net"),
         ("https://exports.blob.core.windows.net.example.com", "is not under"),
-        ("https://blob.core.windows.net@example.com", "holds a query or a password"),
+        ("https://blob.core.windows.net@example.com", "is more than an address"),
         ("http://exports.blob.core.windows.net", "over plain http"),
         ("ftp://exports.blob.core.windows.net", "is not the address of a container"),
         ("https://", "is not the address of a container"),

@@ -15,6 +15,8 @@ from monitor.domain.period import month
 
 SOLD_BY_AZURE = ("Foundry Models", "Foundry Tools", "Cognitive Services", "Azure AI Services", "Azure Machine Learning")
 """Services under which Azure bills models that it sells itself; it has renamed them more than once."""
+CLOSED_AFTER = timedelta(days=6)
+"""A month's charges change until the fifth day of the next one (azure.md, 1.3)."""
 MOST_DAYS = 31
 """The most days of one daily query (azure.md, 1.2)."""
 

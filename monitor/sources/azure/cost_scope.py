@@ -9,6 +9,7 @@ import re
 from msgspec import Struct
 
 from monitor.sources.azure.cloud import GUID
+from monitor.sources.azure.refusals import Need
 
 _ID = r"[^/?#\s]+"
 _ACCOUNT = rf"providers/Microsoft\.Billing/billingAccounts/(?P<account>{_ID})"
@@ -24,6 +25,15 @@ FORMS = {
     "invoice section": rf"{_ACCOUNT}/billingProfiles/{_ID}/invoiceSections/{_ID}",
     "customer": rf"{_ACCOUNT}/customers/{_ID}",
 }
+ROLES = {
+    "department": "Enterprise Administrator (read only)",
+    "enrollment account": "Enterprise Administrator (read only)",
+    "billing account": "Billing account reader",
+    "billing profile": "Billing profile reader",
+    "invoice section": "Invoice section reader",
+    "customer": "Billing account reader",
+}
+"""Roles of billing scopes (azure.md, 6); elsewhere it is Cost Management Reader."""
 _WORDS = (
     *("subscriptions", "resourceGroups", "providers", "Microsoft.Management", "managementGroups", "Microsoft.Billing"),
     *("billingAccounts", "departments", "enrollmentAccounts", "billingProfiles", "invoiceSections", "customers"),
@@ -49,6 +59,11 @@ class Scope(Struct, frozen=True, kw_only=True):
     def narrow(self) -> str:
         """The scope in which all its charges are replaced, where that is narrower than a subscription; else ''."""
         return f"{self.subscription}/resourcegroups/{self.group}" if self.group else ""
+
+    @property
+    def need(self) -> Need:
+        """The role that reading its costs takes, and where."""
+        return Need(role=ROLES.get(self.form, "Cost Management Reader"), scope=self.path)
 
     def contains(self, other: "Scope") -> bool:
         """Whether the other is this one or lies in it, as far as their names tell."""

@@ -97,7 +97,7 @@ class Logs:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _ask(self, query: str, timespan: Timespan | None) -> Table:
-        from azure.core.exceptions import HttpResponseError
+        from azure.core.exceptions import AzureError, HttpResponseError
 
         kept: list[bytes] = []
         try:
@@ -112,7 +112,9 @@ class Logs:
         except HttpResponseError as error:
             if error.status_code in (TIMED_OUT, TOO_LARGE):
                 raise TooMuchError(slow=error.status_code == TIMED_OUT) from None
-            raise
+            # The client makes an empty answer of a token that could not be had.
+            before = error.__context__
+            raise before if error.response is None and isinstance(before, AzureError) else error from None
         except ValueError:
             # An empty body with status 200 is more than the client expects.
             raise UnreachableError(self._subject, BROKEN, "try again later") from None
@@ -183,8 +185,15 @@ def _keep(kept: list[bytes], body: bytes) -> dict[str, Any]:
 
 def _wait(error: Exception, tried: int, now: datetime) -> float | None:
     """Return how long to wait before asking again, None if that would not help."""
-    from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
+    from azure.core.exceptions import (
+        ClientAuthenticationError,
+        HttpResponseError,
+        ServiceRequestError,
+        ServiceResponseError,
+    )
 
+    if isinstance(error, ClientAuthenticationError):
+        return None
     backoff = 2.0**tried
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return backoff

@@ -87,7 +87,9 @@ def blob_path(address: str, subject: str) -> BlobPath:
     authority, _, path = rest.partition("/")
     if "?" in address or "@" in authority:
         # Whoever pastes a SAS address would leave its signature in the settings.
-        raise SettingsError(subject, "holds a query or a password", "name a variable that holds it in credential_env")
+        raise SettingsError(
+            subject, "is more than an address", "leave a key out, and name its variable in credential_env"
+        )
     try:
         host = urlsplit(f"{scheme}://{authority}").hostname or ""
     except ValueError:
@@ -220,10 +222,15 @@ def reached(session: "Session", address: str, credential_env: str | None, subjec
 
 
 def _client(session: "Session", path: BlobPath, credential: Any) -> "ContainerClient":
+    from azure.core.exceptions import ClientAuthenticationError
     from azure.storage.blob import ContainerClient, ExponentialRetry
 
     class Retry(ExponentialRetry):
-        """Waits by the session's clock."""
+        """Waits by the session's clock, and not for who cannot be signed in."""
+
+        def increment(self, settings: Any, request: Any, response: Any = None, error: Any = None) -> bool:
+            lost = isinstance(error, ClientAuthenticationError)
+            return not lost and bool(super().increment(settings, request, response, error))
 
         def sleep(self, settings: Any, _transport: Any) -> None:
             session.clock.sleep(self.get_backoff_time(settings))

@@ -14,17 +14,20 @@ from azure.core import AzureClouds
 from azure.mgmt.core import tools
 
 from monitor.catalogue import bundled
+from monitor.config import source_kinds
 from monitor.errors import MonitorError, SettingsError
 from monitor.sources.azure.cloud import CLOUDS, Azure
 from monitor.sources.azure.credentials import SignInError, credential
 from monitor.sources.azure.refusals import Need, NotSignedInError, meaning
+from monitor.sources.request import Request
 from monitor.sources.session import Session
 from tests.azure.certificates import certificate
 from tests.azure.server import Answer, Call, Server, serving
-from tests.azure.sessions import SetClock, Unlimited
+from tests.azure.sessions import NOW, Listed, SetClock, Unlimited
 
 ROOT = Path(__file__).resolve().parents[3]
 NEED = Need(role="Reader", scope="/subscriptions/1")
+GUID = "00000000-0000-0000-0000-000000000000"
 SECRET = "canary-client-secret-51"  # noqa: S105 - a test's
 
 
@@ -312,3 +315,15 @@ def test_settings_sources_and_the_doctor_are_imported_without_azure() -> None:
     )
     done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("kind", ["log-analytics", "blobs"])
+def test_nobody_waits_for_a_sign_in_that_has_failed(kind: str) -> None:
+    """Both clients would ask for a token again and again, a minute long."""
+    clock = SetClock()
+    opened = Session(now=NOW, clock=clock, azure=Azure(), environ={}, budget=Unlimited(), catalogue=bundled())
+    said = {"workspace_id": GUID} if kind == "log-analytics" else {"path": "https://a.blob.core.windows.net/c/*.json"}
+    module = source_kinds()[kind]
+    (found,) = module.read(module.Settings(name="logs", kind=kind, **said), Listed(), Request(), opened)
+    assert "no credential is to be had here" in str(found)
+    assert clock.slept == 0
