@@ -60,9 +60,11 @@ def _list(invocation: Invocation, form: str) -> None:
     from monitor.reporting.presenting.cells import exact
     from monitor.store.attribution import unattributed
     from monitor.store.engine import reading
+    from monitor.store.health import billed_resources
 
     with opened(invocation.settings()) as engine, reading(engine) as connection:
         found = unattributed(connection, 0, 1_000_000)
+        billed = billed_resources(connection).billed
     rows: list[Row] = [
         (
             one.resource_id,
@@ -85,8 +87,10 @@ def _list(invocation: Invocation, form: str) -> None:
         short = [(str(whole).rpartition("/")[2], *rest) for whole, *rest in rows]
         output.table(COLUMNS, short, spare=("why", "first_day", "last_day", "models"))
         click.echo("\nSay whose one is: maas-monitor charges map RESOURCE --workspace W --deployment D")
-    else:
+    elif billed:
         click.echo("Every charge belongs to a deployment.")
+    else:
+        click.echo("No charge is known yet: add a source of costs to the settings, and run maas-monitor collect.")
 
 
 def _map(invocation: Invocation, resource: str, model: str, whose: tuple[str, str]) -> None:

@@ -12,6 +12,7 @@ from monitor.clock import Clock
 from monitor.config.settings import Later, Settings
 from monitor.doctor.azure import asks_azure, probes
 from monitor.doctor.finding import Finding, note, told_of, well, wrong
+from monitor.doctor.remedies import remedy_of
 from monitor.domain.inventory import findings as inventory_findings
 from monitor.domain.inventory import last_segment
 from monitor.domain.period import day_of, instant_of, minute_number
@@ -22,7 +23,7 @@ from monitor.sources.formats import detect
 from monitor.sources.objects import Found, beginning, find
 from monitor.store import migrate
 from monitor.store.engine import open_engine, reading, writing
-from monitor.store.health import SourceHealth, billed_resources, damage, models_used, source_health, told, touch
+from monitor.store.health import Billed, SourceHealth, billed_resources, damage, models_used, source_health, told, touch
 from monitor.store.prices import price_book
 from monitor.store.resources import current
 
@@ -102,12 +103,18 @@ def _contents(connection: "Connection", settings: Settings, now: datetime) -> It
             yield from _collected(source, health.get(source.name), now)
     yield from _prices(connection)
     yield from _inventory(connection, now)
-    billed, unattributed = billed_resources(connection)
-    if unattributed:
-        belong = "belongs" if unattributed == 1 else "belong"
-        what = f"{counted(unattributed, 'billed resource')} {belong} to no deployment"
+    yield from _charges(billed_resources(connection))
+
+
+def _charges(known: Billed) -> Iterator[Finding]:
+    """Count what belongs to nobody as `charges map` lists it: an account bills many models, each in a row."""
+    if known.unattributed:
+        belong = "belongs" if known.unattributed == 1 else "belong"
+        each = "billed resource" if known.unattributed == known.resources else "model"
+        of = "" if known.unattributed == known.resources else f" of {counted(known.resources, 'billed resource')}"
+        what = f"{counted(known.unattributed, each)}{of} {belong} to no deployment"
         yield wrong("charges", what, "see maas-monitor charges map")
-    elif billed:
+    elif known.billed:
         yield well("charges", "every billed resource belongs to a deployment")
 
 
@@ -142,16 +149,17 @@ def _billed(subject: str, newest: int, now: datetime) -> Finding:
 
 
 def _last_collected(subject: str, at: datetime | None, now: datetime) -> Finding:
-    if at is None or now - at > STALE_COLLECTION:
-        said = f"on {at:%Y-%m-%d %H:%M} UTC" if at else "never"
-        return note(subject, f"said something last {said}", "run maas-monitor collect")
+    if at is None:
+        return note(subject, "has never answered a collection", "run maas-monitor collect, which says what is wrong")
+    if now - at > STALE_COLLECTION:
+        return note(subject, f"said something last on {at:%Y-%m-%d %H:%M} UTC", "run maas-monitor collect")
     return well(subject, f"was collected {at:%Y-%m-%d %H:%M} UTC")
 
 
 def _inventory(connection: "Connection", now: datetime) -> Iterator[Finding]:
     for finding in inventory_findings(current(connection), bundled(), now.astimezone(UTC).date()):
-        remedy = "mend it in Azure, or delete it there"
-        yield wrong(f"deployment {last_segment(finding.resource_id)!r}", finding.what, remedy)
+        subject = f"deployment {last_segment(finding.resource_id)!r}"
+        yield wrong(subject, finding.what, remedy_of(finding.what))
 
 
 def _prices(connection: "Connection") -> Iterator[Finding]:

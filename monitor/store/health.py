@@ -1,13 +1,14 @@
 """What the doctor asks of the store: does it answer, take writes and hold together, and what does it hold."""
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from monitor.domain.period import day_of
 from monitor.errors import UnreachableError
+from monitor.store.billed import known
 from monitor.store.tables import (
     charge,
     charged_resource,
@@ -100,14 +101,24 @@ def models_used(connection: "Connection") -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def billed_resources(connection: "Connection") -> tuple[int, int]:
-    """Count the billed model resources, and those of them that belong to no deployment."""
-    number = charged_resource.c.id
-    nobodys = sa.case((charged_resource.c.deployment_id.is_(None), number))
+class Billed(NamedTuple):
+    """How many resources are billed, each model of one for itself, and how many of these belong to no deployment.
+
+    `resources`: the resources of the latter, however many models they bill.
+    """
+
+    billed: int
+    unattributed: int
+    resources: int
+
+
+def billed_resources(connection: "Connection") -> Billed:
+    """Count what is billed as `charges map` lists it: by resource and model, whoever sells it."""
+    number, nobodys = charged_resource.c.id, charged_resource.c.deployment_id.is_(None)
+    counts = (number, sa.case((nobodys, number)), sa.case((nobodys, charged_resource.c.resource_id)))
     query = (
-        sa.select(sa.func.count(sa.distinct(number)), sa.func.count(sa.distinct(nobodys)))
+        sa.select(*(sa.func.count(sa.distinct(one)) for one in counts))
         .join(charge, charge.c.resource == number)
-        .where(charge.c.superseded_at.is_(None), charge.c.marketplace)
+        .where(*known(charge, None))
     )
-    billed, unattributed = connection.execute(query).one()
-    return int(billed), int(unattributed)
+    return Billed(*map(int, connection.execute(query).one()))
