@@ -57,10 +57,14 @@ def _misfit(value: Any, wanted: Any, options: tuple[Any, ...]) -> Misfit:
         return Misfit(f"expected {spoken(wanted)}, got another text", remedy)
     remedy = "correct its value"
     if isinstance(value, str) and not _takes_text(options):
-        remedy = "write it without quotes"
+        remedy = "write it in [ ]" if _takes_list(options) else "write it without quotes"
     elif str in options and isinstance(value, int | float | date | time):
         remedy = "write it in quotes"
     return Misfit(f"expected {spoken(wanted)}, got {_SPOKEN.get(type(value), 'something else')}", remedy)
+
+
+def _takes_list(options: tuple[Any, ...]) -> bool:
+    return any((get_origin(option) or option) in (list, tuple) for option in options)
 
 
 def _choices(options: tuple[Any, ...]) -> list[str]:
