@@ -8,6 +8,7 @@ cannot see even so. A probe that fails stops no other; none waits longer than a 
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from monitor.catalogue import bundled
@@ -15,8 +16,10 @@ from monitor.clock import Clock
 from monitor.collect import open_session
 from monitor.config import source_kinds
 from monitor.config.settings import Later, Settings
+from monitor.doctor.brief import PATIENCE, BriefArm, BusyError, CutOffError, HurriedClock, Throttled, Unshared
 from monitor.doctor.finding import Finding, note, told_of, well, wrong
-from monitor.errors import MonitorError, UnreachableError
+from monitor.errors import MonitorError
+from monitor.sources.azure.logs import EXTRA
 from monitor.sources.azure.refusals import Need, told
 from monitor.sources.azure.storage import REMOTE, is_remote
 from monitor.sources.session import Session
@@ -24,49 +27,9 @@ from monitor.sources.session import Session
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-PATIENCE = 10.0
-"""So many seconds the doctor waits for Azure in all, per source."""
-
-
-class BusyError(UnreachableError):
-    """Azure would answer, but not soon, or it is out of reach and would be asked again."""
-
-    def __init__(self, seconds: float) -> None:
-        what = f"gave no answer yet, and would be asked again in {seconds:.0f} s only"
-        super().__init__("azure", what, "ask the doctor again then; maas-monitor collect waits, and says what it was")
-
-
-class HurriedClock(Clock):
-    """A clock that does not wait for long: BusyError, where somebody would."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self.left = clock, PATIENCE
-
-    def now(self) -> datetime:
-        """Return the present instant."""
-        return self._clock.now()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, while there is patience left."""
-        if seconds > self.left:
-            raise BusyError(seconds)
-        self.left -= seconds
-        self._clock.sleep(seconds)
-
-
-class Unshared:
-    """The account of requests where there is no store to keep it in yet: the doctor asks little."""
-
-    def take(self, _tenant: str, _scope: str, *, units: int, requests_per_minute: int) -> float:
-        """Let every request go."""
-        del units, requests_per_minute
-        return 0.0
-
-    def done(self, _tenant: str, _scope: str) -> None:
-        """Nothing was held."""
-
-    def pause(self, _tenant: str, _scope: str, seconds: float) -> None:
-        """Forget about it."""
+LIBRARIES = {"log-analytics": ("azure.monitor.query", "azure-monitor-query")}
+STORAGE = ("azure.storage.blob", "azure-storage-blob")
+"""What the extra brings: the module, and the name that it is installed by. Whoever has a path reads storage."""
 
 
 def asks_azure(source: Any) -> bool:
@@ -84,11 +47,16 @@ def probes(
     environ: Mapping[str, str] = os.environ,
 ) -> Iterator[Finding]:
     """Yield how each source that asks Azure is answered; without a store (None) the pace is not shared."""
-    sources = [one for one in settings.sources if not isinstance(one, Later) and asks_azure(one)]
+    asking = [one for one in settings.sources if not isinstance(one, Later) and asks_azure(one)]
+    lacking = {one.name: library for one in asking if (library := _lacks(one))}
+    for name, library in lacking.items():
+        yield wrong(f"source {name!r}", f"{library} is not installed", EXTRA)
+    sources = [one for one in asking if one.name not in lacking]
     if not sources:
         return
     hurried = HurriedClock(clock or Clock())
     with _session(settings, engine, now, hurried, environ) as session:
+        session.budget = Throttled(session.budget, hurried)
         nobody = None
         if any(_as_who_we_are(one) for one in sources):
             found = _signed_in(session)
@@ -98,7 +66,18 @@ def probes(
             hurried.left = PATIENCE
             yield from _cautions(source)
             if not (nobody and _as_who_we_are(source)):
-                yield from _probe(source, session)
+                yield from _probe(source, session, hurried)
+
+
+def _lacks(source: Any) -> str:
+    """Return the library of the extra that a source needs and that is not there, else ''."""
+    module, name = STORAGE if hasattr(source, "path") else LIBRARIES.get(source.kind, ("", ""))
+    try:
+        if module:
+            import_module(module)
+    except ImportError:
+        return name
+    return ""
 
 
 def _session(
@@ -130,11 +109,18 @@ def _cautions(source: Any) -> Iterator[Finding]:
         yield note(f"source {source.name!r}", what, remedy or "see the README")
 
 
-def _probe(source: Any, session: Session) -> Iterator[Finding]:
+def _probe(source: Any, session: Session, hurried: HurriedClock) -> Iterator[Finding]:
     subject = f"source {source.name!r}"
     try:
+        if "arm" not in session.__dict__ and not getattr(source, "credential_env", None):
+            # In place of the one that a session opens by itself; the session closes it.
+            session.__dict__["arm"] = hurried.arm = BriefArm(session.azure, session.credential, hurried)
         for reached in source_kinds()[source.kind].probe(source, session):
             yield _named(reached, source.name) if isinstance(reached, MonitorError) else well(subject, reached)
+    except BusyError as busy:
+        yield note(subject, busy.what, busy.remedy)
+    except CutOffError as cut_off:
+        yield wrong(subject, cut_off.what, cut_off.remedy)
     except MonitorError as error:
         yield _named(error, source.name)
 
@@ -142,7 +128,5 @@ def _probe(source: Any, session: Session) -> Iterator[Finding]:
 def _named(error: MonitorError, source: str) -> Finding:
     """Tell an error as one of the source of that name, beside what of it is concerned."""
     subject = f"source {source!r}"
-    if isinstance(error, BusyError):
-        return note(subject, error.what, error.remedy)
     part = "" if error.subject in (source, subject) else f"{error.subject.removeprefix(f'{source}: ')}: "
     return wrong(subject, f"{part}{error.what}", error.remedy)

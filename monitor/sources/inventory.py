@@ -7,16 +7,17 @@ that it is gone.
 """
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from monitor.domain.inventory import Listing
+from monitor.domain.inventory import Kind, Listing
 from monitor.errors import MonitorError, SettingsError, UnreachableError, counted
 from monitor.sources.azure.cloud import GUID
 from monitor.sources.azure.listing import Answer, accounts, saas_resources, scopes, subscriptions, workspaces
-from monitor.sources.azure.refusals import NotSignedInError
+from monitor.sources.azure.refusals import Need, NotSignedInError
 from monitor.sources.request import Request
 from monitor.sources.session import Session
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 KIND = "inventory"
 YIELDS = "resources"
 NO_BACKFILL = ("Azure says only what there is now", "collect it regularly: what it saw is kept")
+
+GLIMPSED = 20
+"""So many workspaces, so many accounts and so many members of a list the doctor looks at: more take too long."""
 
 _GROUP = re.compile(r"[-\w.()]{1,90}")
 
@@ -53,19 +57,44 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise SettingsError(f"source {self.name!r}: resource_groups", f"{one!r} is not a name", remedy)
 
 
+class _Looking:
+    """Looks at the first members of lists: who may see these may see all."""
+
+    def __init__(self, arm: "Arm") -> None:
+        self._arm = arm
+        # A list for each of the accounts, and two for each of the workspaces.
+        self._below = {Kind.WORKSPACE: 2 * GLIMPSED, Kind.ACCOUNT: GLIMPSED}
+
+    def pages(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> Iterator[Any]:
+        """Yield the first members of a list: of its first page, unless that is short."""
+        return islice(self._arm.pages(path, parameters, subject=subject, need=need), GLIMPSED)
+
+    def into(self, scope: str) -> Iterator[Answer]:
+        """Yield the lists of a scope, and of the workspaces and accounts in it, until these were enough."""
+        for kind, listed in ((Kind.WORKSPACE, workspaces), (Kind.ACCOUNT, accounts)):
+            # The list of the workspaces or accounts comes first.
+            answers = listed(self, scope)
+            yield from islice(answers, 1)
+            for answer in islice(answers, self._below[kind]):
+                self._below[kind] -= 1
+                yield answer
+
+
 def probe(settings: Settings, session: Session) -> Iterator[str | MonitorError]:
-    """Ask for the workspaces of each subscription or group, and for nothing in them."""
+    """Ask for the workspaces and accounts of each subscription or group, and for what some of them hold.
+
+    A role may be missing at a single one of them. So many are looked into as `GLIMPSED` says, in all.
+    """
     asked = _asked(settings, session.arm)
     if not asked:
         yield _nothing_seen(settings)
         return
-    allowed = 0
+    allowed, looking = 0, _Looking(session.arm)
     for scope in scopes(asked, settings.resource_groups):
-        first = next(workspaces(session.arm, scope), None)
-        if isinstance(first, MonitorError):
-            yield first
-        else:
-            allowed += 1
+        # One role at one scope is asked for once, however many lists it is missing for.
+        refused = {answer.remedy: answer for answer in looking.into(scope) if isinstance(answer, MonitorError)}
+        yield from refused.values()
+        allowed += not refused
     if allowed:
         yield f"{counted(allowed, 'resource group' if settings.resource_groups else 'subscription')} can be looked into"
 

@@ -1,15 +1,19 @@
 """What the doctor says of sources that ask Azure: which role is missing at which scope, and that one stops no other."""
 
 import json
+import socket
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.config import load
 from monitor.doctor.azure import probes
 from monitor.doctor.finding import Finding
+from tests.azure.arm import Account, Deployment, Endpoint, ResourceManager, Workspace
 from tests.azure.certificates import certificate
 from tests.azure.log_analytics import refusal, unresolved
 from tests.azure.parts import ACCOUNT, KEY
@@ -113,6 +117,7 @@ def test_inventory_needs_reader_at_its_subscription(azure: Server, here: Path) -
     scope = f"{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices"
     answer = forbidden("Microsoft.MachineLearningServices/workspaces/read", scope)
     azure.route("GET", f"{scope}/workspaces", lambda _call: answer)
+    azure.route("GET", ".*/accounts", lambda _call: Answer(body={"value": []}))
     finding = only(found(azure, here, INVENTORY), "inventory")
     assert finding.remedy == f"give this identity the role 'Reader' at {SUBSCRIPTION}"
 
@@ -140,13 +145,73 @@ def test_a_key_that_is_not_taken_names_its_variable(azure: Server, here: Path, m
         assert only(findings, name).what == "what $BOX_KEY holds is refused (AuthenticationFailed)"
 
 
+def tenant(azure: Server, **known: Any) -> ResourceManager:
+    """A tenant with an endpoint in one workspace and a deployment on each of two accounts."""
+    number = SUBSCRIPTION[-36:]
+    home = Workspace(name="ml-prod", subscription=number)
+    homes = [Account(name=name, subscription=number) for name in ("foundry-01", "foundry-02")]
+    arm = ResourceManager(subscriptions=[number], workspaces=[home], accounts=homes, **known)
+    arm.endpoints.append(Endpoint(workspace=home, name="large", model="m/mistral-large"))
+    arm.deployments += [Deployment(account=one, name="large", model="mistral-large") for one in homes]
+    arm.register(azure)
+    return arm
+
+
+@pytest.mark.parametrize(
+    ("refused", "home"),
+    [
+        ("foundry-02/deployments", "/providers/Microsoft.CognitiveServices/accounts/foundry-02"),
+        ("ml-prod/marketplaceSubscriptions", "/providers/Microsoft.MachineLearningServices/workspaces/ml-prod"),
+        ("ml-prod/serverlessEndpoints", "/providers/Microsoft.MachineLearningServices/workspaces/ml-prod"),
+    ],
+)
+def test_a_role_that_is_missing_at_one_account_or_workspace_is_named_with_it(
+    azure: Server, here: Path, refused: str, home: str
+) -> None:
+    """A role is given at an account, and not at the list of its deployments, which Azure names."""
+    tenant(azure, refused=[refused])
+    finding = only(found(azure, here, INVENTORY), "inventory")
+    assert finding.state == "wrong"
+    assert finding.remedy.lower().startswith("give this identity the role 'reader' at /subscriptions/")
+    assert finding.remedy.lower().endswith(home.lower())
+
+
+def test_a_role_that_is_missing_for_several_lists_is_asked_for_once(azure: Server, here: Path) -> None:
+    tenant(azure, refused=[f"^{SUBSCRIPTION}/providers/[^/]+/(workspaces|accounts)$"])
+    finding = only(found(azure, here, INVENTORY), "inventory")
+    assert (finding.state, finding.remedy) == ("wrong", f"give this identity the role 'Reader' at {SUBSCRIPTION}")
+
+
+@pytest.mark.parametrize("empty_first", [False, True])
+def test_inventory_that_may_be_read_is_well(azure: Server, here: Path, empty_first: bool) -> None:
+    tenant(azure, empty_first=empty_first)
+    finding = only(found(azure, here, INVENTORY), "inventory")
+    assert (finding.state, finding.what) == ("well", "1 subscription can be looked into")
+    assert any(call.path.endswith("/foundry-02/deployments") for call in azure.calls)
+
+
+def test_of_many_workspaces_and_accounts_the_first_are_looked_into(azure: Server, here: Path) -> None:
+    arm, number = tenant(azure), SUBSCRIPTION[-36:]
+    arm.workspaces += [Workspace(name=f"w{index}", subscription=number) for index in range(60)]
+    arm.accounts += [Account(name=f"a{index}", subscription=number) for index in range(60)]
+    assert only(found(azure, here, INVENTORY), "inventory").state == "well"
+    asked = [call.path.rpartition("/")[2] for call in azure.calls]
+    assert {name: asked.count(name) for name in asked} == {
+        "workspaces": 1,
+        "accounts": 1,
+        "serverlessEndpoints": 20,
+        "marketplaceSubscriptions": 20,
+        "deployments": 20,
+    }
+
+
 # One stops no other ---------------------------------------------------------------------------------------------------
 
 
 def test_a_source_that_is_refused_stops_no_other(azure: Server, here: Path) -> None:
     answer = forbidden("Microsoft.CostManagement/query/read", SUBSCRIPTION)
     azure.route("POST", f"{SUBSCRIPTION}/providers/Microsoft.CostManagement/query", lambda _call: answer)
-    azure.route("GET", ".*/workspaces", lambda _call: Answer(body={"value": []}))
+    azure.route("GET", ".*/(workspaces|accounts)", lambda _call: Answer(body={"value": []}))
     findings = found(azure, here, COSTS, LOGS, METRICS, INVENTORY)
     assert {finding.subject: finding.state for finding in findings} == {
         "azure": "well",
@@ -189,8 +254,54 @@ def test_the_doctor_does_not_wait_for_long(azure: Server, here: Path) -> None:
     azure.route("POST", ".*", lambda _call: error(429, "429", "Too many requests.", retry_after="57"))
     findings = found(azure, here, COSTS, clock=clock)
     assert only(findings, "costs").state == "note"
-    assert only(findings, "costs").what.startswith("gave no answer yet")
+    assert only(findings, "costs").what.startswith("Azure asks to wait 5")
+    assert "(429)" in only(findings, "costs").what
     assert clock.slept <= 10
+
+
+@pytest.mark.parametrize("source", [METRICS, INVENTORY, DETAILS, LOGS], ids=["metrics", "inventory", "details", "logs"])
+def test_who_is_asked_to_wait_for_long_is_told_so_once(azure: Server, here: Path, source: str) -> None:
+    clock = SetClock(NOW)
+    for method in ("GET", "POST"):
+        azure.route(method, ".*", lambda _call: error(429, "429", "Too many requests.", retry_after="57"))
+    (_, finding) = found(azure, here, source, clock=clock)
+    assert (finding.state, "(429)" in finding.what) == ("note", True)
+    assert clock.slept <= 10
+
+
+def test_who_is_asked_to_wait_for_a_little_waits(azure: Server, here: Path) -> None:
+    answers = iter([error(429, "429", "Too many requests.", retry_after="3")])
+    azure.route("GET", ".*", lambda _call: next(answers, Answer(body={"value": []})))
+    clock = SetClock(NOW)
+    assert only(found(azure, here, INVENTORY, clock=clock), "inventory").state == "well"
+    assert clock.slept == 3
+
+
+def test_what_cannot_be_resolved_is_wrong_at_once(azure: Server, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unresolvable(*_arguments: Any, **_options: Any) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unresolvable)
+    monkeypatch.setenv("BOX_KEY", KEY)
+    clock = SetClock(NOW)
+    azure_storage = stored(azure).replace(f"{azure.address}/{ACCOUNT}", f"https://{ACCOUNT}.blob.core.windows.net")
+    _, *findings = found(azure, here, COSTS, DETAILS, LOGS, METRICS, INVENTORY, azure_storage, clock=clock)
+    assert {finding.what.rpartition(": ")[2] for finding in findings} == {"the name of Azure's host cannot be resolved"}
+    assert [finding.state for finding in findings] == ["wrong"] * 7
+    assert clock.slept == 0
+
+
+def test_every_source_that_lacks_its_library_is_told_before_anybody_is_asked(
+    azure: Server, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MONITOR_AZURE_TOKEN")
+    for module in ("azure.monitor.query", "azure.storage.blob"):
+        monkeypatch.setitem(sys.modules, module, None)
+    findings = found(azure, here, COSTS, LOGS, stored(azure))
+    assert [(finding.subject, finding.remedy) for finding in findings[:-1]] == [
+        (f"source {name!r}", "pip install 'maas-monitor[azure]'") for name in ("gateway", "stored", "exports")
+    ]
+    assert findings[-1].subject == "azure: credential"
 
 
 def test_what_a_management_group_hides_is_told(azure: Server, here: Path) -> None:
@@ -210,7 +321,7 @@ def test_each_probe_asks_little(azure: Server, here: Path) -> None:
     azure.route("GET", ".*", answers)
     azure.route("POST", ".*CostManagement.*", answers)
     found(azure, here, COSTS, METRICS, INVENTORY)
-    assert len(asked) == 3
+    assert len(asked) == 4
 
 
 # The verb -------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_the_doctor_counts_what_is_nobodys_as_charges_map_lists_it(run: Run, her
 # The doctor on inventory ----------------------------------------------------------------------------------------------
 
 
-def endpoint(name: str, model: str, **known: str) -> Resource:
+def endpoint(name: str, model: str, **known: Any) -> Resource:
     said = {"parent": HOME, "state": "Online", **known}
     return Resource(
         resource_id=f"{HOME}/serverlessendpoints/{name}", kind=Kind.ENDPOINT, name=name, model=model, **said

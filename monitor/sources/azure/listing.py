@@ -6,10 +6,10 @@ say is '' here; models of other makers are ignored, and one that does not say wh
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from monitor.domain.catalogue import is_mistral
@@ -17,7 +17,7 @@ from monitor.domain.endpoints import endpoint
 from monitor.domain.inventory import Kind, Listing, Resource, subscription_of
 from monitor.errors import MonitorError, UnreachableError
 from monitor.sources.azure.arm import Arm, refuse_endless
-from monitor.sources.azure.refusals import Need
+from monitor.sources.azure.refusals import MissingRoleError, Need
 
 WORKSPACES = {"api-version": "2024-04-01"}
 ACCOUNTS = {"api-version": "2024-10-01"}
@@ -45,6 +45,13 @@ Read = Callable[[Any, str], "Resource | str"]
 """Turns a member of a list, whose home is given, into a resource, or into the reason why it is ignored."""
 
 
+class Lists(Protocol):
+    """Whatever has the lists of Azure Resource Manager: `Arm`, or somebody who takes only the beginning of each."""
+
+    def pages(self, path: str, parameters: Mapping[str, str], *, subject: str, need: Need) -> Iterator[Any]:
+        """Yield the members of a list."""
+
+
 def subscriptions(arm: Arm, subject: str) -> list[str]:
     """Return the ids of the subscriptions that the identity sees and that are not disabled."""
     need = Need(role=READER, scope="the subscriptions to look into")
@@ -58,7 +65,7 @@ def scopes(asked: Sequence[str], groups: Sequence[str]) -> list[str]:
     return [f"{one}/resourcegroups/{group.lower()}" for one in asked for group in groups] or list(asked)
 
 
-def workspaces(arm: Arm, scope: str) -> Iterator[Answer]:
+def workspaces(arm: Lists, scope: str) -> Iterator[Answer]:
     """Yield the workspaces below a subscription or group, then what each of them has."""
     homes: list[Resource] = []
     path = f"{scope}/providers/Microsoft.MachineLearningServices/workspaces"
@@ -73,7 +80,7 @@ def workspaces(arm: Arm, scope: str) -> Iterator[Answer]:
             yield from _listed(arm, f"{home.resource_id}/{name}", WORKSPACES, home.resource_id, read, kind=kind)
 
 
-def accounts(arm: Arm, scope: str) -> Iterator[Answer]:
+def accounts(arm: Lists, scope: str) -> Iterator[Answer]:
     """Yield the accounts below a subscription or group, then the deployments of each."""
     homes: list[Resource] = []
     path = f"{scope}/providers/Microsoft.CognitiveServices/accounts"
@@ -133,20 +140,32 @@ def _below(items: Sequence[Any], subscription: str, groups: Sequence[str]) -> It
         yield _listing(own, scope, _saas, Kind.SAAS, whole=True)
 
 
-def _listed(arm: Arm, path: str, parameters: dict[str, str], scope: str, read: Read, *, kind: Kind) -> Iterator[Answer]:
+def _listed(
+    arm: Lists, path: str, parameters: dict[str, str], scope: str, read: Read, *, kind: Kind
+) -> Iterator[Answer]:
     """Yield one list; where it breaks off, what it held until then and why it broke off."""
     items: list[Any] = []
-    failed = None
+    failed: MonitorError | None = None
     subject = f"{kind}s of {scope.rpartition('/')[2]}"
     try:
         # One by one, so that what came before a failure is not lost with it.
         items.extend(arm.pages(quote(path), parameters, subject=subject, need=Need(role=READER, scope=scope)))
+    except MissingRoleError as error:
+        failed = _given_at(error, path, scope)
     except MonitorError as error:
         failed = error
     if items or not failed:
         yield _listing(items, scope, read, kind, whole=failed is None)
     if failed:
         yield failed
+
+
+def _given_at(error: MissingRoleError, path: str, scope: str) -> MissingRoleError:
+    """Name the resource instead of the list in it, where Azure names that: no role can be given at a list."""
+    if error.scope.lower().rstrip("/") != path.lower():
+        return error
+    action = error.what.partition("(")[2].rstrip(")")
+    return MissingRoleError(error.subject, Need(role=error.role, scope=error.scope[: len(scope)]), action)
 
 
 def _listing(items: Iterable[Any], scope: str, read: Read, kind: Kind, *, whole: bool) -> Listing:
