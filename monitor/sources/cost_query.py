@@ -16,7 +16,7 @@ from itertools import combinations
 
 from msgspec import Struct
 
-from monitor.domain.period import day_of, instant_of_nanoseconds, month, nanoseconds
+from monitor.domain.period import day_number, instant_of_nanoseconds, month, nanoseconds
 from monitor.errors import MonitorError, SettingsError
 from monitor.sources.azure.cost_client import CostClient, MalformedAnswerError, RefusedQueryError
 from monitor.sources.azure.cost_request import (
@@ -183,7 +183,7 @@ class _Asker:
 
     def _whole(self, days: Days, grouping: Grouping) -> Table:
         """Return all rows of some days, though Azure may cut an answer off and not say so (azure.md, 1.2)."""
-        name, table = self._settings.name, self.ask(days, grouping)
+        name, table = self._settings.name, self.ask(days, grouping).within(days)
         if days.first == days.last:
             if table.cut:
                 what = f"Azure's answer for {days.first} ends after {len(table.rows):,} rows, which may not be all"
@@ -192,8 +192,7 @@ class _Asker:
         if table.cut:
             earlier, later = days.halves
             return self._whole(earlier, grouping).joined(self._whole(later, grouping), name)
-        within = [day for day in map(day_of, days_said(table)) if days.first <= day <= days.last]
-        if within and min(within) == days.last:
+        if min(days_said(table), default=None) == day_number(days.last):
             return self._whole(days.without_last, grouping).joined(table, name)
         return table
 

@@ -324,6 +324,24 @@ def test_an_answer_for_the_last_day_only_is_not_taken_for_all(costs: CostManagem
     assert len(answer.charges) == 6
 
 
+def test_a_day_that_azure_adds_to_a_narrower_question_does_not_count_twice(
+    costs: CostManagement, opened: Session
+) -> None:
+    costs.rows, costs.stray_day = [row(23)], True
+    (answer,), _ = pull(opened)
+    assert len(answer.charges) == 1
+    assert answer.ignored == {"outside the asked days": 1}
+
+
+def test_days_that_azure_adds_to_the_halves_of_a_cut_answer_do_not_count_twice(
+    costs: CostManagement, opened: Session
+) -> None:
+    costs.rows = [row(day, number) for day in range(9, 13) for number in range(300)]
+    costs.stray_day, costs.silent_cut = True, 1000
+    (answer,), _ = pull(opened)
+    assert len(answer.charges) == 1200
+
+
 def test_on_the_first_day_of_use_one_more_query_settles_it(costs: CostManagement, opened: Session) -> None:
     costs.rows = [row(23)]
     (answer,), _ = pull(opened)

@@ -25,7 +25,9 @@ from monitor.sources.cost_columns import columns_of
 from monitor.sources.cost_numbers import Style, read_day
 from monitor.sources.cost_rows import Include, RowReader
 
-OUTSIDE = Ignored("outside the asked days")
+OUTSIDE = "outside the asked days"
+DAY = ("usagedate", "date")
+"""What the column of the day is called, in lower case."""
 ALIASES = {"totalcost": "Cost", "totalquantity": "UsageQuantity"}
 """The names that the query gives its sums; Azure answers with those of the columns that were summed."""
 ADDED = ("SubscriptionGuid", "BillingAccountId", "PublisherType", "ConsumedService")
@@ -40,13 +42,22 @@ Cell = str | None
 class Table(Struct, frozen=True, kw_only=True):
     """The rows of an answer, those of all pages in the columns' one order; None is a row that is not one.
 
-    `cut`: it ends where a page ends, so that there may be more. `size` in bytes.
+    `cut`: it ends where a page ends, so that there may be more. `outside`: how many rows of other days than those asked
+    for were left out. `size` in bytes.
     """
 
     columns: tuple[str, ...] = ()
     rows: Sequence[tuple[Cell, ...] | None] = ()
     size: int = 0
     cut: bool = False
+    outside: int = 0
+
+    def within(self, days: Days) -> "Table":
+        """Return it without the rows of other days: Azure may add some, and says them again where they belong."""
+        first, last = day_number(days.first), day_number(days.last)
+        at = self.column(*DAY)
+        rows = [row for row in self.rows if (day := _day(row, at)) is None or first <= day <= last]
+        return structs.replace(self, rows=rows, outside=self.outside + len(self.rows) - len(rows))
 
     def column(self, *names: str) -> int | None:
         """Return the position of the first of these columns that there is, whatever the case."""
@@ -56,9 +67,15 @@ class Table(Struct, frozen=True, kw_only=True):
     def joined(self, other: "Table", subject: str) -> "Table":
         """Return the rows of both; one of them may be empty, and have no columns then."""
         if not self.columns or not other.columns:
-            return structs.replace(self if self.columns else other, size=self.size + other.size)
-        rows = [*self.rows, *_reordered(other.rows, other.columns, self.columns, subject)]
-        return structs.replace(self, rows=rows, size=self.size + other.size)
+            rows = self.rows or other.rows
+        else:
+            rows = [*self.rows, *_reordered(other.rows, other.columns, self.columns, subject)]
+        return structs.replace(
+            self if self.columns else other,
+            rows=rows,
+            size=self.size + other.size,
+            outside=self.outside + other.outside,
+        )
 
 
 def table_of(answer: Answer, subject: str) -> Table:
@@ -111,13 +128,18 @@ def _reordered(
 
 def days_said(table: Table) -> set[int]:
     """Return the days that the rows are of, as far as they can be read (days since 1970-01-01)."""
-    at, days = table.column("usagedate", "date"), set()
-    for text in {row[at] for row in table.rows if row is not None} if at is not None else ():
-        try:
-            days.add(read_day(text or "", day_first=False))
-        except ValueError:
-            continue
-    return days
+    at = table.column(*DAY)
+    return {day for row in table.rows if (day := _day(row, at)) is not None}
+
+
+def _day(row: tuple[Cell, ...] | None, at: int | None) -> int | None:
+    """Return the day of a row (days since 1970-01-01), None if it cannot be read."""
+    if row is None or at is None:
+        return None
+    try:
+        return read_day(row[at] or "", day_first=False)
+    except ValueError:
+        return None
 
 
 def units_of(table: Table) -> dict[str, str]:
@@ -166,7 +188,6 @@ class _Reading:
 
     def __init__(self, query: Query, table: Table, catalogue: Catalogue) -> None:
         self._query, self._table = query, table
-        self._first, self._last = day_number(query.days.first), day_number(query.days.last)
         header = [*table.columns, *ADDED]
         if query.units is not None:
             header.append("UnitOfMeasure")
@@ -179,19 +200,17 @@ class _Reading:
         self._charges: dict[str, list[Charge]] = {}
         self._days: dict[str, dict[Place, int]] = {}
         self._unread: set[Place] = set()
-        self._ignored: Counter[str] = Counter()
+        self._ignored: Counter[str] = Counter({OUTSIDE: table.outside} if table.outside else {})
         self._rejected: list[RejectedRow] = []
 
     def read(self, position: int, row: tuple[Cell, ...] | None) -> None:
         """Take one row in, which is the first, second, ... of the answer."""
         said, outcome = self._rows.read(None if row is None else self._completed(row))
-        if said is not None and not self._first <= said[1] <= self._last:
-            outcome = OUTSIDE
         if isinstance(outcome, Ignored):
             self._ignored[outcome.reason] += 1
         if isinstance(outcome, Rejected):
             self._rejected.append(RejectedRow(object=self._query.name, position=position, reason=outcome.reason))
-        if said is None or outcome is OUTSIDE:
+        if said is None:
             return
         apart = self._replaced_in(said[0])
         place = (apart or said[0], said[1])
