@@ -69,6 +69,11 @@ class _Looking:
         """Yield the first members of a list: of its first page, unless that is short."""
         return islice(self._arm.pages(path, parameters, subject=subject, need=need), GLIMPSED)
 
+    @property
+    def enough(self) -> bool:
+        """Whether there may be more workspaces or accounts than were looked into."""
+        return not all(self._below.values())
+
     def into(self, scope: str) -> Iterator[Answer]:
         """Yield the lists of a scope, and of the workspaces and accounts in it, until these were enough."""
         for kind, listed in ((Kind.WORKSPACE, workspaces), (Kind.ACCOUNT, accounts)):
@@ -96,7 +101,9 @@ def probe(settings: Settings, session: Session) -> Iterator[str | MonitorError]:
         yield from refused.values()
         allowed += not refused
     if allowed:
-        yield f"{counted(allowed, 'resource group' if settings.resource_groups else 'subscription')} can be looked into"
+        within = f" (of the workspaces and accounts, the first {GLIMPSED} were tried)" if looking.enough else ""
+        scope = "resource group" if settings.resource_groups else "subscription"
+        yield f"{counted(allowed, scope)} can be looked into{within}"
 
 
 def listings(settings: Settings, _request: Request, session: Session) -> Iterator[Answer]:

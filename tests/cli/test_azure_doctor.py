@@ -194,7 +194,9 @@ def test_of_many_workspaces_and_accounts_the_first_are_looked_into(azure: Server
     arm, number = tenant(azure), SUBSCRIPTION[-36:]
     arm.workspaces += [Workspace(name=f"w{index}", subscription=number) for index in range(60)]
     arm.accounts += [Account(name=f"a{index}", subscription=number) for index in range(60)]
-    assert only(found(azure, here, INVENTORY), "inventory").state == "well"
+    finding = only(found(azure, here, INVENTORY), "inventory")
+    assert finding.state == "well"
+    assert finding.what.endswith("(of the workspaces and accounts, the first 20 were tried)")
     asked = [call.path.rpartition("/")[2] for call in azure.calls]
     assert {name: asked.count(name) for name in asked} == {
         "workspaces": 1,
