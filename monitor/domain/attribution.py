@@ -120,11 +120,21 @@ class Claims:
                 return found
         found = self._of_plan(charged, days)
         found = found if found != UNKNOWN else self._of_group(charged, days)
-        hidden = [one.name for one in self._unseen if group_of(one.resource_id) == group_of(charged.resource_id) != ""]
-        if found.deployment_id is not None and hidden:
-            # Resources lie in the group of the workspace that bought them: it may be one that we may not look into.
-            return Attribution(None, f"{found.why}, but {', '.join(hidden)} of its group could not be looked into")
-        return found
+        hidden = self._hidden(charged, found)
+        return Attribution(None, f"{found.why}, but {', '.join(hidden)} could not be looked into") if hidden else found
+
+    def _hidden(self, charged: Charged, found: Attribution) -> list[str]:
+        """Return the names of homes that may be billed instead, though nobody could look into them.
+
+        Resources lie in the group of the workspace that bought them. Where that is not the group of the one that was
+        found, resources have been moved, and it may be any of the subscription.
+        """
+        group = group_of(charged.resource_id)
+        homes = {group_of(one.home.resource_id) for one in self._candidates if one.number == found.deployment_id}
+        if not homes:
+            return []
+        near = [one for one in self._unseen if subscription_of(one.resource_id) == subscription_of(charged.resource_id)]
+        return [one.name for one in near if homes != {group} or group_of(one.resource_id) == group]
 
     def _of_account(self, charged: Charged, days: Callable[[], Days | None]) -> Attribution:
         if ACCOUNTS not in f"{charged.resource_id}/":
@@ -238,7 +248,12 @@ def _only(bills: Sequence[Candidate], days: Callable[[], Days | None], why: str)
             names = ", ".join(sorted({one.name for one in bills}))
             return Attribution(None, f"{why}: {len(numbers)} deployments ({names})")
         numbers, why = living, f"{why}; alone there at the time"
-    return Attribution(numbers.pop(), why)
+    number = numbers.pop()
+    made = [one.first for one in bills if one.number == number and one.first is not None]
+    charged_on = days() if made else None
+    if charged_on and min(made) > charged_on[1]:
+        return Attribution(None, f"{why}, and was made after the charges")
+    return Attribution(number, why)
 
 
 def _living(bills: Iterable[Candidate], days: Callable[[], Days | None]) -> list[Candidate]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -46,12 +47,13 @@ def attribute(connection: "Connection") -> int:
     hand = connection.execute(sa.select(charge_map.c.resource_id, charge_map.c.model, charge_map.c.deployment_id))
     by_hand = {(row[0], row[1]): int(row[2]) for row in hand}
     named, inventory = _named_by_settings(connection), claims(connection)
+    days = _charged_days(connection)
     changes = []
     for row in connection.execute(sa.select(charged_resource)).all():
         charged = Charged(resource_id=row.resource_id, model=row.model, described_as=row.described_as)
         decided = said(charged, by_hand, named)
         if decided == UNKNOWN:
-            decided = inventory.decide(charged, _days(connection, row.id))
+            decided = inventory.decide(charged, partial(days, row.id))
         if (decided.deployment_id, decided.why) != (row.deployment_id, row.attribution):
             changes.append({"number": row.id, "who": decided.deployment_id, "why": decided.why})
     if changes:
@@ -64,16 +66,16 @@ def attribute(connection: "Connection") -> int:
     return len(changes)
 
 
-def _days(connection: "Connection", resource: int) -> Callable[[], Days | None]:
-    """Return what looks up the first and last UTC day with charges of a resource."""
+def _charged_days(connection: "Connection") -> Callable[[int], Days | None]:
+    """Return what looks up the first and last UTC day with charges of a resource; they are read once for all."""
 
-    def days() -> Days | None:
+    @cache
+    def all_days() -> dict[int, Days]:
         day = charge.c.charge_period_start
-        asked = sa.select(sa.func.min(day), sa.func.max(day)).where(charge.c.resource == resource, *known(charge, None))
-        first, last = connection.execute(asked).one()
-        return None if first is None else (int(first), int(last))
+        asked = sa.select(charge.c.resource, sa.func.min(day), sa.func.max(day)).where(*known(charge, None))
+        return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(asked.group_by(charge.c.resource))}
 
-    return days
+    return lambda resource: all_days().get(resource)
 
 
 def map_resource(

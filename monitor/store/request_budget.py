@@ -103,12 +103,15 @@ class RequestBudget:
                 connection.execute(request_pause.update().where(*here).values(until=until))
 
     def _drawn(self, connection: "Connection", tenant: str, now: datetime, limits: Iterable[Limit]) -> list[Drawn]:
-        """Return what was drawn in the longest window, oldest first, and forget what is older, or from no clock."""
+        """Return what was drawn in the longest window, oldest first, and forget what is older.
+
+        What was drawn by a clock that is far ahead, or was put back since, counts as drawn now.
+        """
         since = now - _window(max(limit.seconds for limit in limits))
         ahead = now + self._held + CLOCKS_APART
         made = request_made.c
-        forgotten = sa.or_(made.made_at <= since, made.made_at > ahead)
-        connection.execute(request_made.delete().where(made.tenant == tenant, forgotten))
+        connection.execute(request_made.delete().where(made.tenant == tenant, made.made_at <= since))
+        connection.execute(request_made.update().where(made.tenant == tenant, made.made_at > ahead).values(made_at=now))
         asked = sa.select(made.made_at, made.units, made.scope).where(made.tenant == tenant).order_by(made.made_at)
         return [(row[0], row[1], row[2]) for row in connection.execute(asked)]
 

@@ -367,8 +367,9 @@ def test_a_workspace_that_could_not_be_looked_into_may_be_the_one_that_is_billed
     billed.add("ml-b", group="rg-b")
     billed.azure.refused.append("ml-b/marketplaceSubscriptions")
     billed.look(errors=1)
-    why = f"plan {PLAN}: only workspace ml-a has it, but ml-b of its group could not be looked into"
+    why = f"plan {PLAN}: only workspace ml-a has it, but ml-b could not be looked into"
     assert billed.bill(saas("rg-b")) == (None, why)
+    assert billed.bill(saas("rg-elsewhere")) == (None, why)
     assert billed.bill(saas("rg-a"))[0] == "ml-a/ml-a-chat"
     billed.azure.refused.clear()
     billed.look()
@@ -376,3 +377,13 @@ def test_a_workspace_that_could_not_be_looked_into_may_be_the_one_that_is_billed
     billed.azure.refused.append("ml-b/marketplaceSubscriptions")
     billed.look(errors=1)
     assert billed.whose(saas("rg-b"))[0] == "ml-b/ml-b-chat"
+
+
+def test_charges_from_before_a_deployment_was_made_are_not_its_own(billed: Billed) -> None:
+    billed.add("ml-a")
+    (endpoint,) = billed.azure.endpoints
+    billed.azure.endpoints[:] = [replace(endpoint, created="2026-11-24T00:00:00Z")]
+    billed.look()
+    why = f"plan {PLAN}: only workspace ml-a has it, and was made after the charges"
+    assert billed.bill(saas()) == (None, why)
+    assert billed.bill(saas(), day=TODAY + 1)[0] == "ml-a/ml-a-chat"

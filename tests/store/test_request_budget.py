@@ -134,6 +134,8 @@ def test_what_a_clock_gone_wrong_has_written_holds_nobody_for_ever(engine: "Engi
     for _ in range(4):
         Asking(engine, wrong).take()
     Asking(engine, wrong).budget.pause("", "", 60)
+    one.clock.sleep(one.take())
+    assert one.clock.slept == pytest.approx(61)
     assert one.take() == 0
     one.budget.pause("", "", 5)
     assert one.take() == pytest.approx(5)
