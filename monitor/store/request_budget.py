@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from msgspec import Struct
 
-from monitor.store.engine import reading, writing
+from monitor.store.engine import writing
 from monitor.store.tables import request_made, request_pause
 
 if TYPE_CHECKING:
@@ -114,13 +114,6 @@ class RequestBudget:
         connection.execute(request_made.update().where(made.tenant == tenant, made.made_at > ahead).values(made_at=now))
         asked = sa.select(made.made_at, made.units, made.scope).where(made.tenant == tenant).order_by(made.made_at)
         return [(row[0], row[1], row[2]) for row in connection.execute(asked)]
-
-
-def requests_since(engine: "Engine", since: datetime) -> int:
-    """Count the requests drawn since an instant, of those not forgotten yet."""
-    with reading(engine) as connection:
-        asked = sa.select(sa.func.count()).select_from(request_made).where(request_made.c.made_at >= since)
-        return int(connection.scalar(asked) or 0)
 
 
 def _paused(connection: "Connection", tenant: str, scope: str, now: datetime) -> datetime:

@@ -9,19 +9,28 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from monitor.clock import Clock
-from monitor.sources.azure.budget import TENANT, drawn, wait_for
+from monitor.sources.azure.budget import TENANT, drawn
 from monitor.store.engine import open_engine
 from monitor.store.request_budget import Limit, RequestBudget
 from tests.azure.sessions import TOKEN
 
 BASE = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def wait_for(take: Callable[[], float], sleep: Callable[[float], None]) -> float:
+    """Wait until a request may go; return how many seconds that took."""
+    waited = 0.0
+    while (seconds := take()) > 0:
+        sleep(seconds)
+        waited += seconds
+    return waited
 
 
 class HurriedClock(Clock):

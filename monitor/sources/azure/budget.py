@@ -5,7 +5,7 @@ per tenant, 4 requests a minute and scope (azure.md, 1.4). Whoever looks at Cost
 same account, so a refusal still happens, and then everybody waits as long as Azure says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -38,15 +38,6 @@ class Budget(Protocol):
 
     def pause(self, tenant: str, scope: str, seconds: float) -> None:
         """Let nobody ask for so long: '' as the scope stands for the whole tenant."""
-
-
-def wait_for(take: Callable[[], float], sleep: Callable[[float], None]) -> float:
-    """Wait until a request may go; return how many seconds that took."""
-    waited = 0.0
-    while (seconds := take()) > 0:
-        sleep(seconds)
-        waited += seconds
-    return waited
 
 
 @contextmanager
