@@ -449,7 +449,7 @@ def test_a_container_that_cannot_be_listed_is_told(container: "ContainerClient")
     ("fields", "what"),
     [
         ({"path": "logs/*.jsonl"}, "is not the address of a container"),
-        ({"path": "https://a.blob.core.windows.net/logs/*?sig=canary"}, "holds a query"),
+        ({"path": "https://a.blob.core.windows.net/logs/*?sig=canary"}, "is more than an address"),
         ({"path": "https://a.blob.core.windows.net/logs/{month}/*"}, "alone names no time"),
         ({"late_hours": 0}, "late_hours is 0"),
         ({"format": "nonsense"}, "no format named"),
