@@ -56,6 +56,7 @@ def _collect_quietly(url: str, log: Path) -> None:
         collect_all(url, log)
 
 
+@pytest.mark.timeout(1200)
 def test_kill_9_at_random_instants_loses_and_doubles_nothing(tmp_path: Path, log: Path) -> None:
     rng = random.Random(9)
     fork = multiprocessing.get_context("fork")
