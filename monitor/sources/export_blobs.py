@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from monitor.domain.period import nanoseconds
 from monitor.errors import MonitorError
 from monitor.sources.azure.storage import ChangedError, Container, Listed, container_client
 from monitor.sources.cost_answer import CostAnswer, Known
@@ -222,7 +223,7 @@ def _joined(folder: str, parts: Sequence[Listed], now: datetime) -> Stored:
         name=f"{folder}/{PARTS}".lstrip("/"),
         parts=tuple(sorted(parts, key=lambda part: part.name)),
         written_at=written_at,
-        wrong=NO_MANIFEST if written_at > int(now.timestamp()) * 10**9 - A_DAY else "",
+        wrong=NO_MANIFEST if written_at > nanoseconds(now) - A_DAY else "",
         left=next((part.unreadable for part in parts if part.unreadable), ""),
     )
 

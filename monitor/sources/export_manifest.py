@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 
 from msgspec import DecodeError, Struct, field, json
 
+from monitor.domain.period import nanoseconds
+
 MANIFEST = "manifest.json"
 PARTS = "part_*"
 """What the parts in one folder are called together, where no manifest is there."""
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 BOM = b"\xef\xbb\xbf"
-MICROSECOND = 1000
-"""In nanoseconds."""
 NOT_READ = "the manifest cannot be read"
 OTHER_FILES = "the manifest lists not as many files as it says"
 MISSING = "a file that the manifest lists is missing"
@@ -115,5 +115,4 @@ def _instant(text: str | None) -> int | None:
         at = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds) * MICROSECOND
+    return nanoseconds(at if at.tzinfo else at.replace(tzinfo=UTC))

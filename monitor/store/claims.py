@@ -16,6 +16,9 @@ from monitor.store.tables import deployment, deployment_resource
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+MARK = 15
+"""So many characters of its own id an account puts into the names of what is bought for it (azure.md, 1.1)."""
+
 
 def claims(connection: "Connection") -> Claims:
     """Return the deployments and plans that there are and were."""
@@ -52,10 +55,6 @@ def _homes(known: Sequence[State]) -> dict[str, Home]:
         for one in known
         if one.resource.kind in (Kind.WORKSPACE, Kind.ACCOUNT)
     }
-
-
-MARK = 15
-"""So many characters of its own id an account puts into the names of what is bought for it (azure.md, 1.1)."""
 
 
 def _candidates(

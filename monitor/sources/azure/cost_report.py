@@ -136,12 +136,13 @@ class CostReports:
             raise MalformedAnswerError(self._subject, "the report lies outside of Azure Storage")
         if report.valid_till and self._session.clock.now() >= report.valid_till:
             raise ExpiredError
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(TRIES):
+            if attempt:
+                self._session.clock.sleep(2.0**attempt)
             size = self._written(file, to)
             if size is not None and (report.compressed or file.size in (None, size)):
                 # What is compressed proves by itself that it is whole, and nothing documents which size is meant.
                 return size
-            self._session.clock.sleep(2.0**attempt)
         raise MalformedAnswerError(self._subject, "a file of the report is not as long as Azure says, or breaks off")
 
     def _wait(self, headers: Mapping[str, str], waited: float) -> float:
